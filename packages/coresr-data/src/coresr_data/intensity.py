@@ -1,0 +1,56 @@
+"""Grey levels ↔ float32 [0, 1]: a declared window, and its exact inverse."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Window(NamedTuple):
+    """The grey levels that become 0 and 1. Others go below 0 or above 1: nothing is clipped on the way in."""
+
+    low: float
+    high: float
+
+
+def default_window(dtype: DTypeLike) -> Window:
+    """The whole range of an integer dtype; ValueError for floats, whose window must be declared, not guessed.
+
+    >>> default_window(np.uint16)
+    Window(low=0.0, high=65535.0)
+    """
+    dtype = np.dtype(dtype)
+    if not np.issubdtype(dtype, np.integer):
+        raise ValueError(f"window must be declared for {dtype} grey levels; give --window LOW HIGH")
+    limits = np.iinfo(dtype)
+    return Window(float(limits.min), float(limits.max))
+
+
+def to_unit(levels: NDArray[Any], window: Window) -> NDArray[np.float32]:
+    """Grey levels of any dtype and shape → float32, window.low at 0 and window.high at 1."""
+    low, high = _checked(window)
+    if low == 0:
+        return levels.astype(np.float32) * np.float32(1 / high)
+    return (levels.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+
+
+def from_unit(values: NDArray[np.floating], window: Window, dtype: DTypeLike) -> NDArray[Any]:
+    """float32 [0, 1] → grey levels of `dtype`; integers are rounded half up and clipped to the range of the dtype.
+
+    >>> levels = np.arange(65536, dtype=np.uint16)
+    >>> bool((from_unit(to_unit(levels, default_window("uint16")), default_window("uint16"), "uint16") == levels).all())
+    True
+    """
+    low, high = _checked(window)
+    levels = values.astype(np.float64) * (high - low) + low
+    dtype = np.dtype(dtype)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        levels = np.clip(np.floor(levels + 0.5), limits.min, limits.max)
+    return levels.astype(dtype)
+
+
+def _checked(window: Window) -> Window:
+    if not (np.isfinite(window).all() and window.low < window.high):
+        raise ValueError(f"window must be LOW < HIGH, both finite, got {window.low:g} {window.high:g}")
+    return window

@@ -1,0 +1,140 @@
+"""`python -m coresr_eval {score,upscale}`: how good a model is, and its image of a slice. Needs `coresr-eval[cli]`."""
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coresr_data import Window, from_unit, open_store, to_unit, whole_slices
+from coresr_data.cli import Parser, run
+from coresr_data.intensity import default_window
+from coresr_data.volume import read_slice, write_slice
+from coresr_eval.inference import tiled
+from coresr_eval.protocol import Pair, Protocol, Scored, score
+from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
+from coresr_models import load
+from coresr_models.blocks import Bicubic
+
+CROP = 128
+"""Side in HR pixels of what the page shows of a slice."""
+SHOWN = 4
+"""Slices shown on the page, spread over the split."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command."""
+    options = _parser().parse_args(arguments)
+    options.command(options)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m coresr_eval", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    model_help = "a run folder (its best), a .safetensors file, or the word bicubic"
+
+    judge = commands.add_parser("score", help="score a model on a split of a store, beside bicubic")
+    judge.add_argument("model", metavar="MODEL", help=model_help)
+    judge.add_argument("--data", type=Path, required=True, metavar="STORE")
+    judge.add_argument("--split", default="test")
+    judge.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for scores.csv, summary.json, index.html"
+    )
+    judge.set_defaults(command=_score)
+
+    enlarge = commands.add_parser("upscale", help="super-resolve one slice, keeping its bit depth")
+    enlarge.add_argument("model", metavar="MODEL", help=model_help)
+    enlarge.add_argument("input", type=Path, metavar="IN", help="a grey PNG or TIFF slice of any size")
+    enlarge.add_argument("output", type=Path, metavar="OUT", help="PNG or TIFF, by its suffix")
+    enlarge.add_argument("--scale", type=int, help="for bicubic, which has none of its own")
+    enlarge.add_argument(
+        "--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="grey levels that become 0 and 1"
+    )
+    enlarge.add_argument("--tile", type=int, default=512, help="side of a tile in LR pixels (default 512)")
+    enlarge.set_defaults(command=_upscale)
+    return parser
+
+
+def _score(options: Namespace) -> None:
+    store = open_store(options.data)
+    manifest = store.manifest
+    name, upscale, scale = _model(options.model, manifest.scale)
+    if scale != manifest.scale:
+        raise ValueError(f"model must be of the store's scale {manifest.scale}, got {scale}")
+    protocol = Protocol(scale=scale, shave=scale, degradation=manifest.degradation)
+    rows = store.rows(options.split)
+    pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
+    models = {"bicubic": _model("bicubic", scale)[1], name: upscale}
+    shown = {round(i * (len(rows) - 1) / max(1, SHOWN - 1)) for i in range(SHOWN)}
+    scores, crops = [], []
+    for number, scored in enumerate(score(models, pairs, protocol)):
+        scores += scored.scores
+        if number in shown:
+            crops.append(_crop(scored, name))
+    options.out.mkdir(parents=True, exist_ok=True)
+    result = summary(asdict(protocol), scores)
+    write_scores(options.out / "scores.csv", scores)
+    write_json(options.out / "summary.json", result)
+    title = f"{name} on {options.split} of {options.data.name}"
+    write_page(options.out / "index.html", title=title, summary=result, crops=crops)
+    for row in result["rows"]:
+        gain = f"  {row['gain_db']:+.3f} dB over bicubic" if "gain_db" in row else ""
+        print(f"{row['model']:<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
+    print(f"page {options.out / 'index.html'}")
+
+
+def _upscale(options: Namespace) -> None:
+    levels = read_slice(options.input)
+    window = Window(*options.window) if options.window else default_window(levels.dtype)
+    _, upscale, _ = _model(options.model, options.scale, tile=options.tile)
+    with torch.inference_mode():
+        sr = upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
+    write_slice(options.output, from_unit(sr.numpy(), window, levels.dtype))
+    print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
+
+
+def _model(name: str, scale: int | None, tile: int = 512) -> tuple[str, Callable[[Tensor], Tensor], int]:
+    """A model by what the user calls it: its name in tables, the callable, its scale."""
+    if name == "bicubic":
+        if scale is None:
+            raise ValueError("scale must be given for bicubic, got none; add --scale")
+        return name, Bicubic(scale=scale), scale
+    path = Path(name)
+    network = load(path / "best.safetensors" if path.is_dir() else path).model
+    if scale not in (None, network.scale):
+        raise ValueError(f"scale must be the model's own {network.scale}, got {scale}")
+    upscale = partial(
+        tiled,
+        network,
+        scale=network.scale,
+        multiple_of=network.multiple_of,
+        receptive_field=network.receptive_field,
+        tile=tile,
+    )
+    return path.name if path.is_dir() else path.stem, upscale, network.scale
+
+
+def _crop(scored: Scored, name: str) -> Crop:
+    """The middle of a slice: chosen before anybody saw it."""
+    scale = scored.pair.hr.shape[0] // scored.pair.lr.shape[0]
+    height, width = scored.pair.lr.shape
+    side = min(CROP // scale, height, width)
+    y, x = (height - side) // 2, (width - side) // 2
+    low = (slice(y, y + side), slice(x, x + side))
+    high = (slice(scale * y, scale * (y + side)), slice(scale * x, scale * (x + side)))
+    return Crop(
+        core=scored.pair.core,
+        slice=scored.pair.slice,
+        lr=scored.pair.lr[low].numpy(),
+        bicubic=scored.images["bicubic"][high].numpy(),
+        sr=scored.images[name][high].numpy(),
+        hr=scored.pair.hr[high].numpy(),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

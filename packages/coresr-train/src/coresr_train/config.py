@@ -1,0 +1,109 @@
+"""A run from the command line and from TOML, and back; a typo is refused with the nearest name."""
+
+import contextlib
+import difflib
+import io
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import tomli_w
+import tyro
+from pydantic import TypeAdapter, ValidationError
+
+from coresr_train.presets import PRESETS, ConfigError, Run, with_one_length
+
+PROGRAM = "python -m coresr_train"
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, Run]:
+    """`[PRESET] [--config run.toml] [--group.field value …]` → the preset's name and the run.
+
+    Flags win over the file, the file over the preset. ConfigError for anything unknown or of a wrong type.
+    """
+    rest = list(arguments)
+    name = rest.pop(0) if rest and not rest[0].startswith("-") else "quick_x2"
+    if name not in PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name}{_nearest(name, PRESETS)}")
+    base = PRESETS[name]()
+    if "--config" in rest:
+        at = rest.index("--config")
+        if at + 1 == len(rest):
+            raise ConfigError("--config must be followed by a TOML file, got nothing")
+        base = read_toml(Path(rest[at + 1]))
+        del rest[at : at + 2]
+    _check_flags(rest, base)
+    return name, with_one_length(_from_flags(rest, base), base)
+
+
+def read_toml(path: Path) -> Run:
+    """A whole run from a file as `write_toml` writes it; ConfigError naming every field that is wrong."""
+    if not path.is_file():
+        raise FileNotFoundError(f"config must be a TOML file, got {path}, which is not there")
+    try:
+        return TypeAdapter(Run).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"config {path} must be TOML, got {error}") from error
+    except ValidationError as error:
+        known = {key.rpartition(".")[2]: key for key in _flat(asdict(PRESETS["quick_x2"]()))}
+        problems = []
+        for one in error.errors():
+            field, last = ".".join(map(str, one["loc"])), str(one["loc"][-1])
+            problems.append(f"{field}: {one['msg']}{_nearest(last, known)} (got {one['input']!r})")
+        raise ConfigError(f"config {path} must be a run, got {'; '.join(problems)}") from error
+
+
+def write_toml(path: Path, run: Run) -> None:
+    """Write every field that has a value."""
+    path.write_text(tomli_w.dumps(as_table(run)), encoding="utf-8")
+
+
+def as_table(run: Run) -> dict[str, object]:
+    """The run as nested plain values, without the fields that have none: what TOML and JSON can hold."""
+    return _without_none(asdict(run))
+
+
+def _from_flags(rest: Sequence[str], base: Run) -> Run:
+    if "--help" in rest or "-h" in rest:
+        print(f"usage: {PROGRAM} [{'|'.join(PRESETS)}] [--config run.toml] [--group.field value …]")
+        return tyro.cli(Run, default=base, args=["--help"], prog=PROGRAM)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            return tyro.cli(Run, default=base, args=list(rest), prog=PROGRAM)
+    except SystemExit:
+        # tyro frames its message: the line of dashes, the message, the line of dashes, more help
+        message = re.split(r"\s*-{5,}\s*", said.getvalue())[1]
+        raise ConfigError(f"{' '.join(message.split())}; see {PROGRAM} --help") from None
+
+
+def _check_flags(rest: Sequence[str], base: Run) -> None:
+    known = {"help": None} | _flat(asdict(base))
+    for flag in (one[2:].split("=")[0] for one in rest if one.startswith("--")):
+        field = flag.replace("-", "_")
+        group, _, last = field.rpartition(".")
+        positive = f"{group}.{last.removeprefix('no_')}".lstrip(".")
+        if field not in known and not (last.startswith("no_") and isinstance(known.get(positive), bool)):
+            raise ConfigError(f"--{flag} must be a field of the run, got an unknown one{_nearest(field, known)}")
+
+
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0].replace('_', '-') if '.' in close[0] else close[0]}?" if close else ""

@@ -1,0 +1,47 @@
+"""When a run ends: after a number of steps, or when its seconds are spent."""
+
+import math
+import time
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from coresr_train.presets import Run
+
+
+class Length:
+    """The end of a run, on which all processes agree.
+
+    Under a budget the number of steps is estimated anew at every step from the time used so far, validation
+    included, so that the learning rate ends at zero just when the seconds do.
+    """
+
+    def __init__(self, run: Run, steps_per_epoch: float, accelerator: Accelerator) -> None:
+        self.seconds = run.budget_seconds
+        self.steps = run.steps if run.epochs is None else math.ceil(run.epochs * steps_per_epoch)
+        self.started = time.monotonic()
+        self._accelerator = accelerator
+        self._agreed = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began, on this process's clock."""
+        return time.monotonic() - self.started
+
+    def total(self, step: int) -> float:
+        """Steps in all, as far as known when `step` steps are done. Every process must ask at every step."""
+        if self.seconds is None:
+            return float(self.steps or 0)
+        self._agreed = self._main_process_elapsed()
+        return step * self.seconds / self._agreed if step else math.inf
+
+    def over(self, step: int) -> bool:
+        """Whether the run ends after `step` steps."""
+        return self._agreed >= self.seconds if self.seconds is not None else step >= (self.steps or 0)
+
+    def _main_process_elapsed(self) -> float:
+        if self._accelerator.num_processes == 1:
+            return self.elapsed
+        clock = torch.tensor(self.elapsed, dtype=torch.float64, device=self._accelerator.device)
+        return float(broadcast(clock))

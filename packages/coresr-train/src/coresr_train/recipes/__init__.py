@@ -1,0 +1,1 @@
+"""One function each that returns a `Recipe`."""

@@ -1,0 +1,233 @@
+"""Wires data, networks and evaluation to `fit`: one run from its settings to its folder.
+
+RUN/run.toml            the resolved settings
+RUN/metrics.jsonl       every logged step and every validation
+RUN/best.safetensors    averaged weights of the best validation
+RUN/last.safetensors    averaged weights of the last one
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, set_seed
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from coresr_data import Paired, StepBatches, Store, open_store, prepare, whole_slices
+from coresr_data.phantom import write_phantom
+from coresr_eval import Pair, Protocol, score, tiled
+from coresr_eval.protocol import mean
+from coresr_models import Network, build, save
+from coresr_models.blocks import Bicubic
+from coresr_train import config, tracking
+from coresr_train.ema import averaged
+from coresr_train.length import Length
+from coresr_train.loop import fit
+from coresr_train.machine import start
+from coresr_train.optim import warmup_cosine
+from coresr_train.presets import ConfigError, Run, check
+from coresr_train.progress import Progress
+from coresr_train.recipe import Batch
+from coresr_train.recipes.supervised import supervised
+from coresr_train.stopping import Patience
+
+WORKER_TIMEOUT = 120
+"""Seconds after which a data worker that does not answer ends the run."""
+
+
+def train(run: Run, preset: str = "run") -> Path:
+    """Train, validate and save as `run` says; the run folder. Every process of a launch calls it alike.
+
+    ConfigError for settings that cannot be run, FileExistsError for a folder that is taken, FloatingPointError where
+    a gradient is not finite.
+    """
+    check(run)
+    accelerator = start(run)
+    given = open_store(Path(run.data.store)) if run.data.store else None
+    out = _folder(run, preset, accelerator)
+    store = given or _phantom_store(run, out, accelerator)
+    run = replace(run, out=str(out), data=replace(run.data, store=str(store.path)))
+    patches = _patches(run, store)
+    steps_per_epoch = patches.epoch / run.data.batch
+
+    set_seed(run.seed)
+    network = build(run.model).to(accelerator.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
+    average = averaged(network, run.optim.ema_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=run.optim.learning_rate, weight_decay=run.optim.weight_decay)
+    generator, optimizer = accelerator.prepare(network, optimizer)
+    length = Length(run, steps_per_epoch, accelerator)
+    progress = Progress(run, out / "metrics.jsonl", length, accelerator)
+    judge = Judge(run, preset, store, cast(Network, average.module), accelerator)
+    if accelerator.is_main_process:
+        config.write_toml(out / "run.toml", run)
+
+    def learning_rate(step: int) -> float:
+        warmup = round(run.optim.warmup_epochs * steps_per_epoch)
+        return warmup_cosine(step, peak=run.optim.learning_rate, warmup=warmup, total=length.total(step))
+
+    every = max(1, round(run.validation.every_epochs * steps_per_epoch))
+    for step in fit(
+        supervised(generator, run.loss.weights()),
+        _batches(run, patches, accelerator, progress),
+        optimizers={"sr": optimizer},
+        learning_rate=learning_rate,
+        clip=run.optim.clip,
+        averages={"generator": average},
+        accelerator=accelerator,
+    ):
+        over = length.over(step.number)
+        progress.step(step, last=over)
+        if step.number % every == 0 or over:
+            progress.said(judge(step.number, length.elapsed))
+        if over or judge.patience_lost:
+            break
+    if accelerator.is_main_process:
+        print(f"{progress.close()}\n{judge.verdict}\nrun folder {out}")
+    accelerator.end_training()
+    return out
+
+
+class Judge:
+    """Scores the averaged weights on the valid split, saves them, and says when to stop.
+
+    The main process scores and writes; the others hear the scores, so that all of them stop alike.
+    """
+
+    def __init__(self, run: Run, preset: str, store: Store, network: Network, accelerator: Accelerator) -> None:
+        self._run, self._preset, self._store, self._accelerator = run, preset, store, accelerator
+        self._network = network
+        manifest = store.manifest
+        self._protocol = Protocol(scale=manifest.scale, shave=manifest.scale, degradation=manifest.degradation)
+        self._patience = Patience(run.validation.patience, run.validation.min_delta)
+        bicubic = Bicubic(scale=manifest.scale).to(accelerator.device)
+        self._bicubic = self._scores(bicubic) if accelerator.is_main_process else {}
+        self._best = ""
+
+    def __call__(self, step: int, seconds: float) -> str:
+        """Validate and save; the line to print."""
+        heard: list[dict[str, float]] = [{}]
+        if self._accelerator.is_main_process:
+            heard = [self._scores(_upscaler(self._network.eval())) | {"step": step, "seconds": seconds}]
+            heard[0]["gain_db"] = heard[0]["psnr"] - self._bicubic["psnr"]
+        broadcast_object_list(heard)
+        scores = heard[0]
+        is_best = self._patience.is_best(scores[self._run.validation.metric])
+        line = "step {step:.0f}: PSNR {psnr:.3f} dB ({gain_db:+.3f} over bicubic), SSIM {ssim:.4f}".format(**scores)
+        if is_best:
+            self._best = line
+        if self._accelerator.is_main_process:
+            self._save(scores, ["last", "best"] if is_best else ["last"])
+        return "valid  " + line
+
+    @property
+    def patience_lost(self) -> bool:
+        """Whether too many validations in a row brought no improvement."""
+        return self._patience.lost
+
+    @property
+    def verdict(self) -> str:
+        """The best validation, as a sentence."""
+        return f"best   {self._best}"
+
+    def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        device = self._accelerator.device
+        pairs = (
+            Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device))
+            for one in whole_slices(self._store, "valid")
+        )
+        found = [one.scores[0] for one in score({"": upscale}, pairs, self._protocol)]
+        return {"psnr": mean(one.psnr for one in found), "ssim": mean(one.ssim for one in found)}
+
+    def _save(self, scores: dict[str, float], names: list[str]) -> None:
+        out = Path(self._run.out)
+        tracking.append(out / "metrics.jsonl", "valid", scores)
+        provenance = {
+            "preset": self._preset,
+            "run": config.as_table(self._run),
+            "data": {"sha256": self._store.sha256, "split": self._store.manifest.split},
+            "protocol": asdict(self._protocol),
+            "valid": {"model": scores, "bicubic": self._bicubic},
+            "processes": self._accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+            "versions": {name: version(name) for name in ("coresr-data", "coresr-models", "coresr-train", "torch")},
+        }
+        for name in names:
+            save(out / f"{name}.safetensors", self._network, self._run.model, provenance)
+
+
+def _upscaler(network: Network) -> Callable[[Tensor], Tensor]:
+    return partial(
+        tiled,
+        network,
+        scale=network.scale,
+        multiple_of=network.multiple_of,
+        receptive_field=network.receptive_field,
+    )
+
+
+def _folder(run: Run, preset: str, accelerator: Accelerator) -> Path:
+    """The run folder, made by the main process and told to all."""
+    told = [""]
+    if accelerator.is_main_process:
+        out = Path(run.out) if run.out else _first_free(preset)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            told = [f"!{out}"]
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            told = [str(out)]
+    broadcast_object_list(told)
+    if told[0].startswith("!"):
+        raise FileExistsError(f"run folder must be new or empty, got {told[0][1:]}; choose another --out, or remove it")
+    return Path(told[0])
+
+
+def _first_free(preset: str) -> Path:
+    return next(path for n in count(1) if not (path := Path("runs") / f"{preset}-{n}").exists())
+
+
+def _phantom_store(run: Run, out: Path, accelerator: Accelerator) -> Store:
+    """Four synthetic cores in the run folder, for a run without data of its own."""
+    if accelerator.is_main_process:
+        print(f"no --data.store given: training on synthetic cores, made in {out / 'phantom'}")
+        write_phantom(out / "phantom", seed=run.seed)
+        prepare(out / "phantom", out / "store", scale=int(run.model.arguments["scale"]))
+    accelerator.wait_for_everyone()
+    return open_store(out / "store")
+
+
+def _patches(run: Run, store: Store) -> Paired:
+    scale = run.model.arguments["scale"]
+    if scale != store.manifest.scale:
+        raise ConfigError(f"model.arguments.scale must be the store's {store.manifest.scale}, got {scale}")
+    data = run.data
+    return Paired(store, split="train", patch=data.patch, seed=run.seed, augment=data.augment, noise_std=data.noise_std)
+
+
+def _batches(run: Run, patches: Paired, accelerator: Accelerator, progress: Progress) -> Iterator[Batch]:
+    """The share of each global batch that is this process's, on its device, endlessly."""
+    numbers = StepBatches(batch=run.data.batch, rank=accelerator.process_index, processes=accelerator.num_processes)
+    loader = DataLoader(
+        patches,
+        batch_sampler=numbers,
+        num_workers=run.data.workers,
+        pin_memory=accelerator.device.type == "cuda",
+        timeout=WORKER_TIMEOUT if run.data.workers else 0,
+    )
+    batches = iter(loader)
+    while True:
+        asked = time.monotonic()
+        batch = next(batches)
+        progress.waited(time.monotonic() - asked)
+        yield {
+            name: images.to(accelerator.device, memory_format=torch.channels_last, non_blocking=True)
+            for name, images in batch.items()
+        }

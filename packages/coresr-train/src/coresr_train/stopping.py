@@ -1,0 +1,33 @@
+"""When a validation is the best so far, and when there have been too many without progress."""
+
+import math
+
+
+class Patience:
+    """Counts validations without an improvement of more than `min_delta`; NaN never improves.
+
+    `patience` of 0 never runs out.
+    """
+
+    def __init__(self, patience: int, min_delta: float) -> None:
+        self.patience, self.min_delta = patience, min_delta
+        self.best = -math.inf
+        """The highest value seen, however small the step to it."""
+        self._reference = -math.inf
+        self._without = 0
+
+    def is_best(self, value: float) -> bool:
+        """Take the value of one more validation; whether it is strictly the highest so far."""
+        if value > self._reference + self.min_delta:
+            self._reference, self._without = value, 0
+        else:
+            self._without += 1
+        if not value > self.best:
+            return False
+        self.best = value
+        return True
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has run out."""
+        return 0 < self.patience <= self._without

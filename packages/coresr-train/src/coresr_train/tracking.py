@@ -1,0 +1,22 @@
+"""`metrics.jsonl`: the record of a run, one JSON object a line."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def append(path: Path, kind: str, values: Mapping[str, float | int | str | None]) -> None:
+    """Append one line, `{"kind": kind, …}`, in a single write; numbers that JSON cannot hold become null."""
+    row = {"kind": kind, **{key: _finite(value) for key, value in values.items()}}
+    line = json.dumps(row, allow_nan=False) + "\n"
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+def _finite(value: float | str | None) -> float | str | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
