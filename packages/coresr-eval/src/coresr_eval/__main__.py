@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from coresr_data.cli import Parser, run
 from coresr_data.intensity import default_window
 from coresr_data.volume import read_slice, write_slice
 from coresr_eval.inference import tiled
-from coresr_eval.protocol import Pair, Protocol, Scored, score
+from coresr_eval.protocol import Pair, Protocol, Score, Scored, score
 from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
 from coresr_models import load
 from coresr_models.blocks import Bicubic
@@ -70,7 +69,8 @@ def _score(options: Namespace) -> None:
     pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
     models = {"bicubic": _model("bicubic", scale)[1], name: upscale}
     shown = {round(i * (len(rows) - 1) / max(1, SHOWN - 1)) for i in range(SHOWN)}
-    scores, crops = [], []
+    scores: list[Score] = []
+    crops: list[Crop] = []
     for number, scored in enumerate(score(models, pairs, protocol)):
         scores += scored.scores
         if number in shown:
@@ -82,7 +82,7 @@ def _score(options: Namespace) -> None:
     title = f"{name} on {options.split} of {options.data.name}"
     write_page(options.out / "index.html", title=title, summary=result, crops=crops)
     for row in result["rows"]:
-        gain = f"  {row['gain_db']:+.3f} dB over bicubic" if "gain_db" in row else ""
+        gain = f"  {row['gain_db']:+.3f} dB over bicubic" if row.get("gain_db") is not None else ""
         print(f"{row['model']:<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
     print(f"page {options.out / 'index.html'}")
 

@@ -215,7 +215,7 @@ def write_whole(path: Path, data: bytes) -> None:
     aside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         # os.open and not tempfile, which writes 0600: the kernel takes the umask off by itself
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:  # noqa: PTH123
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -240,7 +240,7 @@ def _ramp() -> NDArray[np.uint8]:
 
 def _homeless(text: str) -> str:
     """The text with the home folder as `~`: a report travels, and who made it where is not its subject."""
-    home = os.path.expanduser("~")
+    home = os.path.expanduser("~")  # noqa: PTH111
     return re.sub(rf"(?<![\w./-]){re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
 
 

@@ -1,5 +1,7 @@
 """Averaged weights: what is validated and saved."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -34,4 +36,4 @@ def warmed_up(decay: float, update: int) -> float:
     >>> round(warmed_up(0.999, 1), 6), round(warmed_up(0.999, 100), 6), warmed_up(0.999, 10_000)
     (0.405396, 0.968612, 0.999)
     """
-    return min(decay, 1 - float(1 + update) ** -POWER)
+    return min(decay, 1 - math.pow(1 + update, -POWER))

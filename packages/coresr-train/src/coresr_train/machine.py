@@ -4,6 +4,7 @@ import os
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
 from coresr_train.presets import ConfigError, Precision, Run
 
@@ -15,7 +16,10 @@ def start(run: Run) -> Accelerator:
     """
     precision = resolved(run.precision)
     accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(), mixed_precision="no" if precision == "fp32" else precision
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no" if precision == "fp32" else precision,
+        # the buffers are constants; sending a lone channels-last one at every forward also fails in torch 2.13
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     expected = run.expect_processes
     if expected not in (None, accelerator.num_processes):
@@ -42,4 +46,4 @@ def resolved(precision: Precision) -> Precision:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     # emulated bfloat16 is slower than float32: only instructions for it count
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"  # torch has no public question
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"  # noqa: SLF001 - torch has no public question  # torch has no public question

@@ -62,7 +62,7 @@ def train(run: Run, preset: str = "run") -> Path:
     network = build(run.model).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
     average = averaged(network, run.optim.ema_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=run.optim.learning_rate, weight_decay=run.optim.weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=run.optim.learning_rate, weight_decay=run.optim.weight_decay, eps=1e-6)
     generator, optimizer = accelerator.prepare(network, optimizer)
     length = Length(run, steps_per_epoch, accelerator)
     progress = Progress(run, out / "metrics.jsonl", length, accelerator)
