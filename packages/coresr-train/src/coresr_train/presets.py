@@ -122,7 +122,7 @@ def quick_x2() -> Run:
     return Run(
         model=complete(ModelSpec(name="edsr", arguments=network)),
         data=Data(patch=96, batch=16),
-        loss=Loss(l1=1.0),
+        loss=Loss(charbonnier=1.0),
         optim=Optim(learning_rate=3e-3, weight_decay=0.0),
         validation=Validation(every_epochs=10),
         budget_seconds=60.0,

@@ -32,7 +32,7 @@ from coresr_train.ema import averaged
 from coresr_train.length import Length
 from coresr_train.loop import fit
 from coresr_train.machine import start
-from coresr_train.optim import warmup_cosine
+from coresr_train.optim import adamw, warmup_cosine
 from coresr_train.presets import ConfigError, Run, check
 from coresr_train.progress import Progress
 from coresr_train.recipe import Batch
@@ -62,7 +62,7 @@ def train(run: Run, preset: str = "run") -> Path:
     network = build(run.model).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
     average = averaged(network, run.optim.ema_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=run.optim.learning_rate, weight_decay=run.optim.weight_decay, eps=1e-6)
+    optimizer = adamw(network, run.optim)
     generator, optimizer = accelerator.prepare(network, optimizer)
     length = Length(run, steps_per_epoch, accelerator)
     progress = Progress(run, out / "metrics.jsonl", length, accelerator)

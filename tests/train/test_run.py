@@ -1,0 +1,118 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from coresr_data import open_store
+from coresr_models import load
+from coresr_train.config import read_toml
+from coresr_train.presets import ConfigError, Data, Run, Validation
+from coresr_train.run import train
+
+
+def rows(out: Path, kind: str) -> list[dict[str, float]]:
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["kind"] == kind]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "last.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_run_folder_holds_settings_metrics_and_checkpoints(tiny_run: Run, store: Path) -> None:
+    out = train(tiny_run, "tiny")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "best.safetensors",
+        "last.safetensors",
+        "metrics.jsonl",
+        "run.toml",
+    ]
+    assert read_toml(out / "run.toml") == tiny_run
+    (logged,) = rows(out, "train")
+    assert {"sr/l1", "sr/gradient_norm", "learning_rate", "patches_per_second", "wait_share"} <= logged.keys()
+    (valid,) = rows(out, "valid")
+    about = load(out / "best.safetensors").provenance
+    assert about["preset"] == "tiny"
+    assert about["data"]["sha256"] == open_store(store).sha256
+    assert about["valid"]["model"]["psnr"] == valid["psnr"]
+    assert valid["gain_db"] == pytest.approx(valid["psnr"] - about["valid"]["bicubic"]["psnr"])
+
+
+def test_equal_seeds_give_equal_bits_whatever_the_workers_and_others_do_not(tiny_run: Run, tmp_path: Path) -> None:
+    first = weights(train(tiny_run))
+    worked = replace(tiny_run, out=str(tmp_path / "workers"), data=replace(tiny_run.data, workers=2))
+    assert equal(first, weights(train(worked)))
+    other = replace(tiny_run, out=str(tmp_path / "seed"), seed=1)
+    assert not equal(first, weights(train(other)))
+
+
+def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_path: Path) -> None:
+    first = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=1)))
+    second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
+    assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
+    assert equal(weights(first), weights(second))
+
+
+def test_training_improves_on_bicubic(tiny_run: Run) -> None:
+    out = train(replace(tiny_run, steps=60, optim=replace(tiny_run.optim, learning_rate=3e-3)))
+    assert rows(out, "valid")[-1]["gain_db"] > 0.3
+
+
+def test_a_run_ends_early_when_its_patience_is_lost(tiny_run: Run) -> None:
+    # no validation improves by 100 dB but the first, which has nothing to beat
+    stop = Validation(every_epochs=1, patience=2, min_delta=100.0)
+    out = train(replace(tiny_run, steps=1000, validation=stop))
+    assert len(rows(out, "valid")) == 3
+
+
+def test_a_budget_ends_the_run_with_its_learning_rate_at_zero(tiny_run: Run) -> None:
+    out = train(replace(tiny_run, steps=None, budget_seconds=2.0))
+    last = rows(out, "train")[-1]
+    assert 2.0 <= last["seconds"] < 4.0
+    assert last["learning_rate"] < 0.1 * tiny_run.optim.learning_rate
+
+
+def test_the_reference_losses_train_together(tiny_run: Run) -> None:
+    mixed = replace(
+        tiny_run,
+        loss=replace(tiny_run.loss, l1=0.0, charbonnier=0.84, ms_ssim=0.16),
+        data=replace(tiny_run.data, patch=48),
+    )
+    (logged,) = rows(train(mixed), "train")
+    assert {"sr/charbonnier", "sr/ms_ssim"} <= logged.keys()
+
+
+def test_a_taken_run_folder_is_refused_and_left_alone(tiny_run: Run) -> None:
+    out = Path(tiny_run.out)
+    out.mkdir()
+    (out / "mine").write_text("x")
+    with pytest.raises(FileExistsError, match="choose another --out"):
+        train(tiny_run)
+    assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def test_settings_that_do_not_fit_the_data_are_refused(tiny_run: Run) -> None:
+    other_scale = replace(tiny_run.model, arguments={**tiny_run.model.arguments, "scale": 4})
+    with pytest.raises(ConfigError, match="store's 2, got 4"):
+        train(replace(tiny_run, model=other_scale))
+
+
+def test_a_missing_store_is_refused_before_a_folder_is_made(tiny_run: Run) -> None:
+    with pytest.raises(FileNotFoundError, match="store must be a folder"):
+        train(replace(tiny_run, data=Data(store="/nowhere/store")))
+    assert not Path(tiny_run.out).exists()
+
+
+def test_without_an_out_the_first_free_folder_is_taken(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tiny-1").mkdir(parents=True)
+    assert train(replace(tiny_run, out="", steps=1), "tiny") == Path("runs/tiny-2")
