@@ -84,9 +84,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure: micro-benchmarks, the cost of each network, quality against cost; one page in `bench/results`."""
+    """Measure small things, the cost of each network, quality against cost: ten minutes, then a page."""
     environment(session)
-    run(session, "-m", "pytest", "bench", "--benchmark-enable", "--benchmark-only", *session.posargs)
+    if not (ROOT / "demo" / "score" / "summary.json").is_file():
+        demo(session)
+    (ROOT / "bench" / "results").mkdir(exist_ok=True)
+    measured = ["--benchmark-enable", "--benchmark-only", "--benchmark-json=bench/results/micro.json"]
+    run(session, "-m", "pytest", "bench", *measured, *session.posargs)
     run(session, "-m", "bench.report")
 
 
@@ -138,7 +142,7 @@ def requirements(pyproject: Path) -> list[str]:
 
 
 def constraint() -> list[str]:
-    """pip's arguments for the tested versions. CORESR_UNPINNED=1 leaves an installed torch, for a GPU say, as it is."""
+    """Pip's arguments for the tested versions. CORESR_UNPINNED=1 leaves an installed torch, for a GPU say, as it is."""
     return [] if os.environ.get("CORESR_UNPINNED") else ["-c", str(ROOT / CONSTRAINTS)]
 
 

@@ -102,6 +102,9 @@ def test_settings_that_do_not_fit_the_data_are_refused(tiny_run: Run) -> None:
     other_scale = replace(tiny_run.model, arguments={**tiny_run.model.arguments, "scale": 4})
     with pytest.raises(ConfigError, match="store's 2, got 4"):
         train(replace(tiny_run, model=other_scale))
+    with pytest.raises(ValueError, match="an LR patch must be 1 to 48 pixels"):
+        train(replace(tiny_run, data=replace(tiny_run.data, patch=192)))
+    assert not Path(tiny_run.out).exists()
 
 
 def test_a_missing_store_is_refused_before_a_folder_is_made(tiny_run: Run) -> None:

@@ -4,6 +4,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from coresr_data.cli import Parser, run
 from coresr_data.degrade import DEGRADATIONS
 from coresr_data.intensity import Window
@@ -135,10 +137,13 @@ def describe(store: Store) -> None:
         for split in SPLITS:
             rows = [row for row, s in enumerate(core.slices) if s.split == split]
             if rows:
-                numbers, levels = [core.slices[row].number for row in rows], hr[rows]
+                numbers = [core.slices[row].number for row in rows]
+                # slice by slice: a split may be larger than memory
+                low, high = min(hr[row].min() for row in rows), max(hr[row].max() for row in rows)
+                mean = sum(float(hr[row].mean(dtype=np.float64)) for row in rows) / len(rows)
                 print(
                     f"  {split:<8} {len(rows):>5} slices, numbers {min(numbers)}–{max(numbers)}, "
-                    f"HR levels {levels.min()}–{levels.max()}, mean {levels.mean():.1f}"
+                    f"HR levels {low}–{high}, mean {mean:.1f}"
                 )
 
 

@@ -1,6 +1,7 @@
 """How every command line of coresr ends: one clear line on stderr and an exit code, never a traceback."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,9 @@ def run(main: Callable[[], None]) -> None:
 
     An exception's own `exit_code` wins over the table. With CORESR_TRACEBACK set, every traceback is shown.
     """
+    for stream in (sys.stdout, sys.stderr):  # names may hold bytes, and lines µ and →, that a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except (OSError, ValueError, FloatingPointError) as error:

@@ -36,7 +36,7 @@ class Paired(Dataset[dict[str, Tensor]]):
         scale = store.manifest.scale
         if patch % scale:
             raise ValueError(f"patch must be a multiple of scale {scale} in HR pixels, got {patch}")
-        if noise_std < 0:
+        if not 0 <= noise_std < np.inf:
             raise ValueError(f"noise_std must be 0 or more, got {noise_std}")
         self.store, self.seed, self.augment, self.noise_std = store, seed, augment, noise_std
         self.rows = store.rows(split)
@@ -73,11 +73,15 @@ class Paired(Dataset[dict[str, Tensor]]):
 class StepBatches(Sampler[list[int]]):
     """The sample numbers of each optimizer step, endlessly: step t holds samples t·batch to (t + 1)·batch - 1.
 
-    `batch` is the global batch, which must divide by `processes` (ValueError otherwise); process `rank` takes its own
-    contiguous share of it, so that the number of processes changes nothing.
+    `batch` is the global batch, which must divide by `processes`; process `rank`, counted from 0, takes its own
+    contiguous share of it, so that the number of processes changes nothing. ValueError for numbers that do not fit.
     """
 
     def __init__(self, *, batch: int, rank: int = 0, processes: int = 1, first_step: int = 0) -> None:
+        if not 0 <= rank < processes:
+            raise ValueError(f"rank must be from 0 to below the number of processes, {processes}, got {rank}")
+        if first_step < 0:
+            raise ValueError(f"first_step must be 0 or more, got {first_step}")
         if batch < 1 or batch % processes:
             raise ValueError(f"batch must be a positive multiple of the {processes} processes, got {batch}")
         self.batch, self.share, self.rank, self.first_step = batch, batch // processes, rank, first_step

@@ -28,29 +28,35 @@ def default_window(dtype: DTypeLike) -> Window:
 
 def to_unit(levels: NDArray[Any], window: Window) -> NDArray[np.float32]:
     """Grey levels of any dtype and shape → float32, window.low at 0 and window.high at 1."""
-    low, high = _checked(window)
+    low, high = checked(window)
     if low == 0:
         return levels.astype(np.float32) * np.float32(1 / high)
-    return (levels.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+    # in float64, for float32 would round away what differs between two levels far above their distance
+    return ((levels.astype(np.float64) - low) / (high - low)).astype(np.float32)
 
 
 def from_unit(values: NDArray[np.floating], window: Window, dtype: DTypeLike) -> NDArray[Any]:
     """float32 [0, 1] → grey levels of `dtype`; integers are rounded half up and clipped to the range of the dtype.
 
+    FloatingPointError where a value that must become an integer is NaN or infinite.
+
     >>> levels = np.arange(65536, dtype=np.uint16)
     >>> bool((from_unit(to_unit(levels, default_window("uint16")), default_window("uint16"), "uint16") == levels).all())
     True
     """
-    low, high = _checked(window)
+    low, high = checked(window)
     levels = values.astype(np.float64) * (high - low) + low
     dtype = np.dtype(dtype)
     if np.issubdtype(dtype, np.integer):
+        if bad := int(np.count_nonzero(~np.isfinite(levels))):
+            raise FloatingPointError(f"values must be finite to become {dtype} grey levels, got {bad} that are not")
         limits = np.iinfo(dtype)
         levels = np.clip(np.floor(levels + 0.5), limits.min, limits.max)
     return levels.astype(dtype)
 
 
-def _checked(window: Window) -> Window:
+def checked(window: Window) -> Window:
+    """The window itself; ValueError where it is not finite or not ascending."""
     if not (np.isfinite(window).all() and window.low < window.high):
         raise ValueError(f"window must be LOW < HIGH, both finite, got {window.low:g} {window.high:g}")
     return window

@@ -1,6 +1,7 @@
 """Turn what people have into a store."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from coresr_data.degrade import DEGRADATIONS
-from coresr_data.intensity import Window, default_window
+from coresr_data.intensity import Window, checked, default_window
 from coresr_data.split import Fractions, Ranges, by_fraction, by_ranges, refuse_equal_slices
 from coresr_data.store import (
     Core,
@@ -32,7 +33,7 @@ def find_cores(source: Path, layout: Layout = "auto") -> list[Volume]:
 
     FileNotFoundError where there is no slice, ValueError where slices lie both directly and in subfolders.
     """
-    nested = [p for p in sorted(source.iterdir()) if p.is_dir() and image_paths(p)] if source.is_dir() else []
+    nested = _folders(source) if source.is_dir() else []
     if layout == "slices" or not nested:
         return [open_slices(source)]
     if image_paths(source):
@@ -41,6 +42,11 @@ def find_cores(source: Path, layout: Layout = "auto") -> list[Volume]:
             "say --layout slices for those directly in it"
         )
     return [open_slices(folder) for folder in nested]
+
+
+def _folders(source: Path) -> list[Path]:
+    """The folders of slices directly in `source`, by name; hidden ones are passed over."""
+    return [p for p in sorted(source.iterdir()) if p.is_dir() and not p.name.startswith(".") and image_paths(p)]
 
 
 def prepare(
@@ -63,6 +69,10 @@ def prepare(
     """
     if scale < 2:
         raise ValueError(f"scale must be 2 or more, got {scale}")
+    if voxel_um is not None and not (0 < voxel_um < math.inf):
+        raise ValueError(f"voxel size must be positive micrometres, got {voxel_um}")
+    if degradation not in DEGRADATIONS:
+        raise ValueError(f"degradation must be one of {', '.join(DEGRADATIONS)}, got {degradation}")
     volumes = find_cores(source, layout)
     dtype = volumes[0].dtype
     for volume in volumes:
@@ -71,7 +81,12 @@ def prepare(
                 f"cores must share a dtype, got {dtype} in {volumes[0].core} and {volume.dtype} in {volume.core}; "
                 "prepare them apart"
             )
-    window = window or default_window(dtype)
+        if min(volume.size) < scale:
+            raise ValueError(
+                f"slices must be at least {scale} pixels a side for scale {scale}, "
+                f"got {volume.size[0]}×{volume.size[1]} in {volume.core}"
+            )
+    window = checked(window or default_window(dtype))
     assigned = [_assign(volume.numbers, split, gap) for volume in volumes]
     with written_aside(path) as aside:
         cores = [

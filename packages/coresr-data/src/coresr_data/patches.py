@@ -6,6 +6,7 @@ keyed by what is drawn, never by what was drawn before, so that workers, ranks a
 
 import hashlib
 from functools import lru_cache
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 def keyed(*parts: str | int) -> np.random.Generator:
     """A generator for these parts alone. Framed and hashed, so that no two lists of parts share a stream.
 
-    >>> keyed("order", 0, 1).integers(100) == keyed("order", 0, 1).integers(100)
+    >>> bool(keyed("order", 0, 1).integers(100) == keyed("order", 0, 1).integers(100))
     True
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        text = f"{type(part).__name__}:{part}".encode()
+        text = (f"str:{part}" if isinstance(part, str) else f"int:{index(part)}").encode()  # NumPy's integers, too
         digest.update(len(text).to_bytes(4, "little") + text)
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest.digest(), "little")))
 
@@ -74,6 +75,8 @@ def plan(heights: NDArray[np.int64], widths: NDArray[np.int64], size: int) -> Pl
 
 def draw(plan: Plan, seed: int, number: int) -> Draw:
     """Sample `number` (0, 1, 2 … over all epochs) of a run: each epoch a permutation, each patch at a keyed place."""
+    if number < 0:
+        raise IndexError(f"sample number must be 0 or more, got {number}: a run has no end to count back from")
     epoch, place = divmod(number, plan.epoch)
     item = int(order(seed, epoch, plan.epoch)[place])
     image = int(np.searchsorted(plan.ends, item, side="right"))

@@ -5,8 +5,6 @@ anti-aliased before the scanner blurs them. Lengths of a rock are micrometres, l
 (isotropic), grey levels those of 8-bit images. Bedding, where a rock has it, lies across y.
 """
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -16,10 +14,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
+
+from coresr_data.store import written_aside
+from coresr_data.volume import write_slice
 
 __all__ = ["ROCKS", "Rock", "phantom", "write_phantom"]
 
@@ -320,23 +320,14 @@ def write_phantom(out: Path, *, cores: int = 4, slices: int = 24, size: int = 25
     _at_least("cores", 1, cores)
     _at_least("slices", 1, slices)
     _at_least("size", 16, size)
-    target = out.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"out must be a new or an empty folder, got {out}; remove it or name another")
-    target.parent.mkdir(parents=True, exist_ok=True)
     names = []
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as aside:
+    with written_aside(out) as aside:
         for number in range(cores):
             again, which = divmod(number, len(ROCKS))
             rock = ROCKS[which]
             rock = replace(rock, name=f"{rock.name}-{again + 1}") if again else rock
-            folder = Path(aside, "cores", rock.name)
-            folder.mkdir(parents=True)
+            (aside / rock.name).mkdir()
             for z, image in enumerate(phantom(rock, slices=slices, size=size, seed=seed)):
-                with (folder / f"{z:04d}.png").open("wb") as file:
-                    Image.fromarray(image).save(file, format="PNG")
-                    file.flush()
-                    os.fsync(file.fileno())
+                write_slice(aside / rock.name / f"{z:04d}.png", image)
             names.append(rock.name)
-        Path(aside, "cores").replace(target)
     return [out / name for name in names]

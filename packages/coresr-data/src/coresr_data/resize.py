@@ -9,7 +9,7 @@ Source: the definition as reimplemented and checked against MATLAB by github.com
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -50,6 +50,8 @@ def axis_matrix(
     """The operator of one axis as a float64 sparse matrix, (n_out, n_in); `scale` is output per input samples."""
     if n_in < 1 or n_out < 1 or not scale > 0:
         raise ValueError(f"sizes and scale must be positive, got {n_in} → {n_out} at scale {scale}")
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel}")
     support, function = KERNELS[kernel]
     shrink = min(scale, 1.0) if antialias else 1.0
     width = support / shrink
@@ -87,7 +89,7 @@ def imresize(
     if image.ndim != 2:
         raise ValueError(f"image must be (h, w), got shape {image.shape}")
     integer = np.issubdtype(image.dtype, np.integer)
-    if integer != matlab_uint8:
+    if integer != matlab_uint8 or not (integer or np.issubdtype(image.dtype, np.floating)):
         wanted = "an integer image" if matlab_uint8 else "a float image, or matlab_uint8=True to round as MATLAB does"
         raise TypeError(f"image must be {wanted}, got {image.dtype}")
     height, width = (math.ceil(size * scale) for size in image.shape)
@@ -101,7 +103,7 @@ def imresize(
     return np.ascontiguousarray(second.T.astype(image.dtype))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Separable:
     """The linear operator A X = M_h X M_wᵀ on images, with its adjoint and its exact Moore–Penrose inverse.
 
@@ -122,7 +124,15 @@ class Separable:
 
     def pinv(self, image: Tensor) -> Tensor:
         """A⁺ y, the smallest image that A maps to y (or the closest to it), (..., h_in, w_in)."""
-        return _both_axes(_pinv(self.rows), image, _pinv(self.columns))
+        return _both_axes(self._rows_pinv, image, self._columns_pinv)
+
+    @cached_property
+    def _rows_pinv(self) -> Tensor:
+        return _pinv(self.rows)
+
+    @cached_property
+    def _columns_pinv(self) -> Tensor:
+        return _pinv(self.columns)
 
 
 def _both_axes(rows: Tensor, image: Tensor, columns: Tensor) -> Tensor:

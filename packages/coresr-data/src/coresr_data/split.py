@@ -18,7 +18,7 @@ def by_fraction(numbers: Sequence[int], fractions: Fractions, *, gap: int) -> li
     `numbers` are ascending slice numbers, `fractions` those of train, valid and test (sum 1). At least `gap` slice
     numbers lie between two splits. ValueError where a split with a positive fraction would get no slice.
     """
-    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+    if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise ValueError(f"split must be three fractions that sum to 1, got {'/'.join(map(str, fractions))}")
     _check_gap(gap)
     for usable in range(len(numbers), 0, -1):
@@ -41,7 +41,8 @@ def _shares(n: int, fractions: Sequence[float]) -> list[int]:
     while sum(counts) < n:
         counts[max(range(len(counts)), key=lambda i: exact[i] - counts[i])] += 1
     while sum(counts) > n:
-        counts[max(range(len(counts)), key=lambda i: counts[i] - exact[i])] -= 1
+        # the last slice of a part goes only when every part is down to one
+        counts[max(range(len(counts)), key=lambda i: (counts[i] > 1, counts[i] - exact[i]))] -= 1
     return counts
 
 

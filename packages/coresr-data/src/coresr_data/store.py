@@ -96,13 +96,18 @@ class Store:
 
     def _map(self, core: Core, name: str, shape: tuple[int, int, int]) -> Levels:
         path = self.path / core.name / name
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not path.is_file():
+            raise FileNotFoundError(f"store must hold {path}, which is not there; prepare the store again")
+        try:
+            array: Levels = open_memmap(path, mode="r")
+        except ValueError as error:
+            raise ValueError(f"{path} must be a whole NumPy array, got {error}; prepare the store again") from error
         if array.shape != shape or array.dtype != np.dtype(self.manifest.dtype):
             raise ValueError(
                 f"{path} must be {shape} {self.manifest.dtype} as {MANIFEST} says, "
                 f"got {array.shape} {array.dtype}; prepare the store again"
             )
-        return array  # type: ignore[no-any-return]  # numpy's load is untyped for memory maps
+        return array
 
 
 def open_store(path: Path) -> Store:
@@ -117,13 +122,17 @@ def open_store(path: Path) -> Store:
     try:
         fields = json.loads(text)
         schema = fields["schema"]
-        cores = tuple(_core(core) for core in fields.pop("cores"))
-        opened = Manifest(**{**fields, "cores": cores, "window": Window(*fields["window"])})
+        opened = _manifest(fields) if schema == SCHEMA else None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{manifest} must be a store manifest, got {error!r}; prepare the store again") from error
-    if schema != SCHEMA:
+    if opened is None:
         raise ValueError(f"{manifest} must be of schema {SCHEMA}, got {schema}; prepare the store again")
     return Store(path, opened, hashlib.sha256(text).hexdigest())
+
+
+def _manifest(fields: dict[str, Any]) -> Manifest:
+    cores = tuple(_core(core) for core in fields["cores"])
+    return Manifest(**{**fields, "cores": cores, "window": Window(*fields["window"])})
 
 
 def _core(fields: dict[str, Any]) -> Core:
@@ -151,19 +160,19 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 @contextmanager
 def written_aside(folder: Path) -> Iterator[Path]:
     """A new folder that appears at `folder` whole when the block ends, or not at all; FileExistsError if taken."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(
-            f"output must be a new or empty folder, got {folder}, which is taken; remove it or name another"
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    target = folder.resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"out must be a new or an empty folder, got {folder}; remove it or name another")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.tmp-{os.getpid()}")
     aside.mkdir()
     try:
         yield aside
         for file in aside.rglob("*"):
             _sync(file)
-        aside.replace(folder)
-        _sync(folder.parent)
+        _sync(aside)
+        aside.replace(target)
+        _sync(target.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

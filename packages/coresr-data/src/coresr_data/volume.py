@@ -4,6 +4,8 @@ A file passes a gate first: opened by its content, a list of allowed formats and
 conversion that could change a grey level.
 """
 
+import logging
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ MODES = {
     "RGB": "uint8",
 }
 EXIF_ORIENTATION = 274
+MOST_PIXELS = 2**28  # of an image that is decoded whole; a few bytes of header can promise any number
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # read_slice raises: no second line on stderr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +141,20 @@ def _read_tiff(path: Path) -> Levels:
     with tifffile.TiffFile(path) as tiff:
         if len(tiff.pages) != 1:
             raise _RefusedError(f"a single-page TIFF, got {len(tiff.pages)} pages; write one file per slice")
-        page = tiff.pages[0]
-        if page.compression not in {
-            1,
-            8,
-            32946,
-        }:  # without imagecodecs tifffile knows raw and deflate; Pillow knows more
-            return _read_pillow(path)
+        page = tiff.pages.first
+        if page.photometric not in {1, 2, 6}:  # black is zero, RGB, YCbCr; others would pass for grey, too
+            raise _RefusedError(f"grey with 0 as black, got {_name(page.photometric)}; convert it to 8 or 16 bit grey")
+        if page.bitspersample not in {8, 16, 32, 64}:
+            raise _RefusedError(f"of 8, 16, 32 or 64 bits, got {page.bitspersample}; convert it to 8 or 16 bit grey")
+        _refuse_rotation(page.tags.valueof(EXIF_ORIENTATION, 1))
+        if page.size > MOST_PIXELS:
+            raise _RefusedError(f"of at most {MOST_PIXELS} pixels, got {page.size}; cut it into smaller images")
+        if tiff.series[0].size != page.size:
+            raise _RefusedError(f"a single image, got a stack {tiff.series[0].shape}; write one file per slice")
+        if page.compression not in {1, 8, 32946}:  # raw and deflate; without imagecodecs Pillow knows more than these
+            return _read_pillow(path).astype(page.dtype, copy=False)  # it reads int16 as int32
+        if 0 in page.databytecounts:  # which tifffile would fill with zeros
+            raise _RefusedError("a whole image, got parts without data; replace it")
         levels = np.asarray(page.asarray())
     if levels.size == 0:
         raise _RefusedError("an image with pixels, got an empty one; replace it")
@@ -159,9 +171,21 @@ def _read_pillow(path: Path) -> Levels:
                 )
             if (frames := getattr(image, "n_frames", 1)) != 1:
                 raise _RefusedError(f"a single frame, got {frames}; write one file per slice")
-            if image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-                raise _RefusedError("stored upright, got an EXIF rotation; write the rotated pixels")
+            if "transparency" in image.info:
+                raise _RefusedError("opaque, got a transparent colour; remove it")
+            if image.mode == "RGB" and ";16" in str(image.tile):  # which Pillow would cut to 8 bits
+                raise _RefusedError("8 bit where it is RGB, got 16 bit RGB; convert it to 16 bit grey")
+            _refuse_rotation(image.getexif().get(EXIF_ORIENTATION, 1))
             return _one_channel(np.asarray(image).astype(MODES[image.mode], copy=False))
+
+
+def _refuse_rotation(orientation: int) -> None:
+    if orientation != 1:
+        raise _RefusedError(f"stored upright, got EXIF orientation {orientation}; write the rotated pixels")
+
+
+def _name(tag: object) -> str:
+    return str(getattr(tag, "name", tag)).lower()
 
 
 def _one_channel(levels: Levels) -> Levels:
@@ -179,6 +203,8 @@ def write_slice(path: Path, levels: Levels) -> None:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"output must end in {', '.join(SUFFIXES)}, got {path}")
+    if levels.ndim != 2:
+        raise ValueError(f"levels must be (y, x), got shape {levels.shape} for {path}")
     if suffix == ".png" and levels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"output must be a TIFF for {levels.dtype} levels, got {path}; PNG holds 8 and 16 bit integers only"
@@ -189,6 +215,8 @@ def write_slice(path: Path, levels: Levels) -> None:
             Image.fromarray(levels).save(aside)
         else:
             tifffile.imwrite(aside, levels, compression="zlib", photometric="minisblack")
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from coresr_data.volume import read_slice, write_slice
 from coresr_eval.inference import tiled
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score
 from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
-from coresr_models import load
+from coresr_models import complete, load
 from coresr_models.blocks import Bicubic
 
 CROP = 128
@@ -62,8 +62,6 @@ def _score(options: Namespace) -> None:
     store = open_store(options.data)
     manifest = store.manifest
     name, upscale, scale = _model(options.model, manifest.scale)
-    if scale != manifest.scale:
-        raise ValueError(f"model must be of the store's scale {manifest.scale}, got {scale}")
     protocol = Protocol(scale=scale, shave=scale, degradation=manifest.degradation)
     rows = store.rows(options.split)
     pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
@@ -93,6 +91,8 @@ def _upscale(options: Namespace) -> None:
     _, upscale, _ = _model(options.model, options.scale, tile=options.tile)
     with torch.inference_mode():
         sr = upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
+    if not sr.isfinite().all():
+        raise ValueError(f"the image of {options.input} must be finite, got {int((~sr.isfinite()).sum())} bad pixels")
     write_slice(options.output, from_unit(sr.numpy(), window, levels.dtype))
     print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
 
@@ -104,9 +104,15 @@ def _model(name: str, scale: int | None, tile: int = 512) -> tuple[str, Callable
             raise ValueError("scale must be given for bicubic, got none; add --scale")
         return name, Bicubic(scale=scale), scale
     path = Path(name)
-    network = load(path / "best.safetensors" if path.is_dir() else path).model
+    checkpoint = load(path / "best.safetensors" if path.is_dir() else path)
+    network, channels = checkpoint.model, complete(checkpoint.spec).arguments["channels"]
     if scale not in (None, network.scale):
-        raise ValueError(f"scale must be the model's own {network.scale}, got {scale}")
+        raise ValueError(f"model {name} must be of scale {scale}, got {network.scale}; train or name another")
+    if channels != 1:
+        raise ValueError(f"model {name} must be of one channel, got {channels}; slices are grey")
+    called = path.resolve().name if path.is_dir() else path.stem
+    if called == "bicubic":
+        raise ValueError(f"model {name} must not be named bicubic like the baseline beside it; rename it")
     upscale = partial(
         tiled,
         network,
@@ -115,7 +121,7 @@ def _model(name: str, scale: int | None, tile: int = 512) -> tuple[str, Callable
         receptive_field=network.receptive_field,
         tile=tile,
     )
-    return path.name if path.is_dir() else path.stem, upscale, network.scale
+    return called, upscale, network.scale
 
 
 def _crop(scored: Scored, name: str) -> Crop:

@@ -92,6 +92,8 @@ def _window(image: Tensor, window: int, sigma: float) -> Tensor:
         raise ValueError(
             f"window must be odd and at most the shaved image's shorter side {min(image.shape[-2:])}, got {window}"
         )
+    if not (sigma > 0 and math.isfinite(sigma)):
+        raise ValueError(f"sigma must be positive, got {sigma}")
     offsets = torch.arange(window, dtype=torch.float64, device=image.device) - window // 2
     weights = torch.exp(-offsets.square() / (2 * sigma**2))
     return (weights / weights.sum()).expand(image.shape[1], 1, 1, window)

@@ -5,7 +5,6 @@ Everything here takes a plain callable from LR `(b, c, h, w)` to SR `(b, c, scal
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,17 +27,26 @@ def tiled(
     height, width = lr.shape[-2:]
     padded = _padded(lr, multiple_of)
     if receptive_field is None or max(padded.shape[-2:]) <= tile:
-        return upscale(padded)[..., : scale * height, : scale * width]
+        return _upscaled(upscale, padded, scale)[..., : scale * height, : scale * width]
     step = _up(tile, multiple_of)
     halo = _up(receptive_field, multiple_of)
-    sr = torch.empty(*lr.shape[:2], scale * padded.shape[-2], scale * padded.shape[-1], device=lr.device)
+    sr = lr.new_empty(*lr.shape[:2], scale * padded.shape[-2], scale * padded.shape[-1])
     for y in range(0, padded.shape[-2], step):
         for x in range(0, padded.shape[-1], step):
             top, left = max(0, y - halo), max(0, x - halo)
-            part = upscale(padded[..., top : y + step + halo, left : x + step + halo])
+            part = _upscaled(upscale, padded[..., top : y + step + halo, left : x + step + halo], scale)
             inside = part[..., scale * (y - top) :, scale * (x - left) :][..., : scale * step, : scale * step]
             sr[..., scale * y : scale * y + inside.shape[-2], scale * x : scale * x + inside.shape[-1]] = inside
     return sr[..., : scale * height, : scale * width]
+
+
+def _upscaled(upscale: Upscale, lr: Tensor, scale: int) -> Tensor:
+    """`upscale(lr)`, whose size is checked: the crops would hide another scale."""
+    sr = upscale(lr)
+    wanted = (*lr.shape[:2], scale * lr.shape[-2], scale * lr.shape[-1])
+    if sr.shape != wanted:
+        raise ValueError(f"the network's output must be {wanted} at scale {scale}, got {tuple(sr.shape)}")
+    return sr
 
 
 def _padded(lr: Tensor, multiple_of: int) -> Tensor:

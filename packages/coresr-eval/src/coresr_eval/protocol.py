@@ -71,7 +71,7 @@ def score(
     for pair in pairs:
         images = {}
         for name, upscale in models.items():
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.autocast(pair.lr.device.type, enabled=False):
                 images[name] = upscale(pair.lr[None, None])[0, 0].float()
         yield Scored(
             pair=pair,

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 from unicodedata import normalize
 
 import numpy as np
@@ -26,6 +27,7 @@ from PIL import Image
 from coresr_eval import __version__
 from coresr_eval.protocol import Score
 
+Colours = NDArray[np.uint8]
 _FORMULA = ("=", "+", "-", "@", "'")  # the quote too, so that reading is always removing one leading quote
 _LEVELS = 255  # errors and grey windows are told in grey levels of 8 bits, whatever the source had
 _CLIPPED = 0.005  # share of pixels beyond the end of a colour scale: one hot pixel must not darken a map
@@ -60,7 +62,7 @@ class Crop:
             raise ValueError(f"lr {where} must be {size} over a whole scale, got {self.lr.shape}")
 
 
-def summary(protocol: Mapping[str, object], scores: Sequence[Score]) -> dict[str, object]:
+def summary(protocol: Mapping[str, object], scores: Sequence[Score]) -> dict[str, Any]:
     """What `summary.json` holds: the protocol, a row per model over all images, and the same rows per core.
 
     `psnr` and `gain_db` are in dB. The gain is the mean over images of PSNR minus bicubic's PSNR of the same
@@ -69,9 +71,8 @@ def summary(protocol: Mapping[str, object], scores: Sequence[Score]) -> dict[str
     """
     if not scores:
         raise ValueError("scores must be of one image at least, got none")
-    seen = {(score.model, score.core, score.slice) for score in scores}
-    if len(seen) != len(scores):
-        raise ValueError(f"scores must be one per model and image, got {len(scores)} for {len(seen)}")
+    if (n := len({(score.model, score.core, score.slice) for score in scores})) != len(scores):
+        raise ValueError(f"scores must be one per model and image, got {len(scores)} for {n}")
     cores = dict.fromkeys(score.core for score in scores)
     per_core = {core: _rows([score for score in scores if score.core == core]) for core in cores}
     return {"protocol": dict(protocol), "rows": _rows(scores), "per_core": per_core}
@@ -84,8 +85,7 @@ def _rows(scores: Sequence[Score]) -> list[dict[str, object]]:
         ours = [score for score in scores if score.model == model]
         gains = []
         for score in ours:
-            base = bicubic.get((score.core, score.slice))
-            if base is None:
+            if (base := bicubic.get((score.core, score.slice))) is None:
                 where = f"{_printable(score.core)} slice {score.slice}"
                 raise ValueError(f"scores of core {where} must include bicubic, got {_printable(model)}")
             gains.append(0.0 if score.psnr == base else score.psnr - base)  # inf - inf is no gain either
@@ -102,12 +102,9 @@ def write_scores(path: Path, scores: Sequence[Score]) -> None:
 
     A name that a spreadsheet could take for a formula gets a leading `'`, as does one that begins with it.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["model", "core", "slice", "psnr", "ssim"])
-    for score in scores:
-        names = _cell(score.model), _cell(score.core)
-        table.writerow([*names, score.slice, f"{score.psnr:.6f}", f"{score.ssim:.8f}"])
+    text, head = io.StringIO(), ("model", "core", "slice", "psnr", "ssim")
+    rows = [(_cell(s.model), _cell(s.core), s.slice, f"{s.psnr:.6f}", f"{s.ssim:.8f}") for s in scores]
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
     write_whole(path, text.getvalue().encode())
 
 
@@ -142,13 +139,13 @@ def write_page(
     top = max(1, math.ceil(float(np.quantile(pixels, 1 - _CLIPPED)) * _LEVELS))
     bar = png_data_uri(np.linspace(0, 1, 256)[None], colours=_ramp())
     error = {"top": top, "beyond": float((pixels * _LEVELS > top).mean()), "bar": bar}
-    rows = [_shown(crop, top) for crop in crops]
-    page = render("scores.html", title=title, summary=summary, crops=rows, error=error, notes=notes)
+    shown = [_shown(crop, top) for crop in crops]
+    page = render("scores.html", title=title, summary=summary, crops=shown, error=error, notes=notes)
     write_whole(path, page.encode())
 
 
 def _shown(crop: Crop, top: int) -> dict[str, object]:
-    low = math.floor(float(np.quantile(crop.hr, _CLIPPED)) * _LEVELS)
+    low = min(math.floor(float(np.quantile(crop.hr, _CLIPPED)) * _LEVELS), _LEVELS - 1)
     high = max(math.ceil(float(np.quantile(crop.hr, 1 - _CLIPPED)) * _LEVELS), low + 1)
     panels: list[dict[str, object]] = []
     for name, image in (("lr", crop.lr), ("bicubic", crop.bicubic), ("sr", crop.sr), ("hr", crop.hr)):
@@ -157,8 +154,7 @@ def _shown(crop: Crop, top: int) -> dict[str, object]:
     for name, image in (("bicubic", crop.bicubic), ("sr", crop.sr)):
         error = np.abs(image - crop.hr)
         picture = png_data_uri(error, window=(0, top / _LEVELS), colours=_ramp())
-        mean = float(error.mean()) * _LEVELS
-        panels.append({"name": f"error-{name}", "of": name, "picture": picture, "mean": mean})
+        panels.append({"name": f"error-{name}", "of": name, "picture": picture, "mean": _LEVELS * float(error.mean())})
     return {"core": crop.core, "slice": crop.slice, "low": low, "high": high, "panels": panels}
 
 
@@ -168,25 +164,15 @@ def render(template: str, *, templates: Path | None = None, **values: object) ->
     Everything is escaped, a missing value raises `jinja2.UndefinedError`, and the text is encodable as UTF-8.
     """
     folders = [] if templates is None else [FileSystemLoader(templates)]
-    environment = Environment(
-        loader=ChoiceLoader([*folders, PackageLoader("coresr_eval")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True)
+    environment.loader = ChoiceLoader([*folders, PackageLoader("coresr_eval")])
     environment.filters["decimals"] = _decimals
     environment.globals["version"] = __version__
     return environment.get_template(template).render(values)
 
 
 def png_data_uri(
-    image: NDArray[np.floating],
-    *,
-    window: tuple[float, float] = (0.0, 1.0),
-    colours: NDArray[np.uint8] | None = None,
+    image: NDArray[np.floating], *, window: tuple[float, float] = (0, 1), colours: Colours | None = None
 ) -> str:
     """A `(y, x)` image as an 8-bit PNG in a data URI, grey or through 256 `colours` `(256, 3)`.
 
@@ -194,10 +180,8 @@ def png_data_uri(
     another number of axes, values that are not finite and an empty window.
     """
     low, high = window
-    if image.ndim != 2 or not np.isfinite(image).all():
-        raise ValueError(f"image must be finite and (y, x), got shape {image.shape}")
-    if not low < high:
-        raise ValueError(f"window must be (low, high) with low < high, got {window}")
+    if image.ndim != 2 or not np.isfinite(image).all() or not low < high:
+        raise ValueError(f"image must be (y, x), finite, its window not empty, got {image.shape} in {window}")
     share = np.clip((image.astype(np.float64) - low) / (high - low), 0, 1)
     picture = Image.fromarray(np.rint(share * 255).astype(np.uint8))
     if colours is not None:
@@ -230,24 +214,24 @@ def write_whole(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
-def _ramp() -> NDArray[np.uint8]:
+def _ramp() -> Colours:
     """256 colours `(256, 3)` in even steps of lightness: equal differences look equal, in grey print too."""
     at, stops = np.linspace(0, 1, 256), np.linspace(0, 1, len(_STOPS))
     channels = [np.interp(at, stops, [stop >> shift & 255 for stop in _STOPS]) for shift in (16, 8, 0)]
-    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    colours: Colours = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colours
 
 
 def _homeless(text: str) -> str:
-    """The text with the home folder as `~`: a report travels, and who made it where is not its subject."""
+    """The text with the home folder as `~`: who made a report where is not its subject."""
     home = os.path.expanduser("~")  # noqa: PTH111
-    return re.sub(rf"(?<![\w./-]){re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
+    # not after a letter, digit, `/` or `+`: there it is the middle of a longer path, or of base64
+    return re.sub(rf"(?<![\w./+-]){re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
 
 
 def _printable(text: str) -> str:
     """The text with all that does not print (controls, direction marks, surrogates) as Python escapes."""
-    text = _homeless(text)
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in _homeless(text))
 
 
 def _cell(text: str) -> str:
@@ -262,7 +246,5 @@ def _finalize(value: object) -> object:
 
 def _decimals(value: float | str | None, digits: int, *, signed: bool = False) -> str:
     """A number for reading: `−1.20`, `∞`, and `–` for none. Takes the texts of `write_json` too."""
-    if value is None:
-        return "–"
-    text = f"{float(value):{'+' if signed else ''}.{digits}f}"
+    text = "–" if value is None else f"{float(value):{'+' if signed else ''}.{digits}f}"
     return text.replace("inf", "∞").replace("-", "−")

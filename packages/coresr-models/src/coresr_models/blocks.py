@@ -22,6 +22,7 @@ class Bicubic(nn.Module):
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()
+        check_at_least(1, scale=scale)
         self.scale = scale
         # output phase p lies at (p + 0.5) / scale - 0.5 input samples, within half a sample: five taps reach them all
         centre = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
@@ -32,7 +33,7 @@ class Bicubic(nn.Module):
 
     def forward(self, lr: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c {self.scale}*h {self.scale}*w"]:
         """Up-sample every channel for itself."""
-        with torch.autocast(lr.device.type, enabled=False):
+        with torch.autocast("cpu" if lr.is_meta else lr.device.type, enabled=False):  # autocast knows no meta tensors
             planes = _mirrored(rearrange(lr, "b c h w -> (b c) 1 h w"))
             phases = functional.conv2d(planes, self.weight.to(lr.dtype))
         return rearrange(phases, "(b c) (p q) h w -> b c (h p) (w q)", b=lr.shape[0], p=self.scale)

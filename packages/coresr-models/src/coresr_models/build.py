@@ -51,7 +51,8 @@ def build(spec: ModelSpec) -> Network:
     >>> build(ModelSpec(name="edsr", arguments={"width": 8, "blocks": 2})).scale
     2
     """
-    return MODELS[spec.name](**complete(spec).arguments)  # type: ignore[arg-type]  # complete() checked each against its default
+    full = complete(spec)
+    return MODELS[full.name](**full.arguments)  # type: ignore[arg-type]  # complete() checked each against its default
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

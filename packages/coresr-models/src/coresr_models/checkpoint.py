@@ -71,20 +71,25 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get(KEY, "null"))
         tensors = safetensors.torch.load_file(path)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"checkpoint {path} must be a whole safetensors file, got {error}; copy it again") from error
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise ValueError(f"checkpoint {path} must hold a coresr model of schema {SCHEMA}, got {_say(about)}")
-    spec = ModelSpec(name=about["model"]["name"], arguments=about["model"]["arguments"])
-    model = build(spec)
+    try:
+        spec = ModelSpec(name=about["model"]["name"], arguments=dict(about["model"]["arguments"]))
+        provenance = dict(about["provenance"])
+        model = build(spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint {path} must describe a network that can be built, got {error}") from error
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"checkpoint {path} must hold the weights of its own spec, got {error}") from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    # as loaded, for a float64 of the file may be infinite in float32
+    bad = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
     if bad:
         raise ValueError(f"checkpoint {path} must hold finite weights, got NaN or infinity in {', '.join(bad)}")
-    return Checkpoint(model=model.eval(), spec=spec, provenance=about["provenance"])
+    return Checkpoint(model=model.eval(), spec=spec, provenance=provenance)
 
 
 def _say(about: object) -> str:

@@ -51,10 +51,7 @@ def train(run: Run, preset: str = "run") -> Path:
     """
     check(run)
     accelerator = start(run)
-    given = open_store(Path(run.data.store)) if run.data.store else None
-    out = _folder(run, preset, accelerator)
-    store = given or _phantom_store(run, out, accelerator)
-    run = replace(run, out=str(out), data=replace(run.data, store=str(store.path)))
+    run, store = _settled(run, preset, accelerator)
     patches = _patches(run, store)
     steps_per_epoch = patches.epoch / run.data.batch
 
@@ -62,38 +59,31 @@ def train(run: Run, preset: str = "run") -> Path:
     network = build(run.model).to(accelerator.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
     average = averaged(network, run.optim.ema_decay)
-    optimizer = adamw(network, run.optim)
-    generator, optimizer = accelerator.prepare(network, optimizer)
+    generator, optimizer = accelerator.prepare(network, adamw(network, run.optim))
     length = Length(run, steps_per_epoch, accelerator)
-    progress = Progress(run, out / "metrics.jsonl", length, accelerator)
+    progress = Progress(run, Path(run.out) / "metrics.jsonl", length, accelerator)
     judge = Judge(run, preset, store, cast(Network, average.module), accelerator)
-    if accelerator.is_main_process:
-        config.write_toml(out / "run.toml", run)
+    validate_every = max(1, round(run.validation.every_epochs * steps_per_epoch))
 
-    def learning_rate(step: int) -> float:
-        warmup = round(run.optim.warmup_epochs * steps_per_epoch)
-        return warmup_cosine(step, peak=run.optim.learning_rate, warmup=warmup, total=length.total(step))
-
-    every = max(1, round(run.validation.every_epochs * steps_per_epoch))
     for step in fit(
         supervised(generator, run.loss.weights()),
         _batches(run, patches, accelerator, progress),
         optimizers={"sr": optimizer},
-        learning_rate=learning_rate,
+        learning_rate=_learning_rate(run, steps_per_epoch, length),
         clip=run.optim.clip,
         averages={"generator": average},
         accelerator=accelerator,
     ):
         over = length.over(step.number)
         progress.step(step, last=over)
-        if step.number % every == 0 or over:
+        if step.number % validate_every == 0 or over:
             progress.said(judge(step.number, length.elapsed))
         if over or judge.patience_lost:
             break
     if accelerator.is_main_process:
-        print(f"{progress.close()}\n{judge.verdict}\nrun folder {out}")
+        print(f"{progress.close()}\n{judge.verdict}\nrun folder {run.out}")
     accelerator.end_training()
-    return out
+    return Path(run.out)
 
 
 class Judge:
@@ -172,6 +162,25 @@ def _upscaler(network: Network) -> Callable[[Tensor], Tensor]:
         multiple_of=network.multiple_of,
         receptive_field=network.receptive_field,
     )
+
+
+def _learning_rate(run: Run, steps_per_epoch: float, length: Length) -> Callable[[int], float]:
+    peak, warmup = run.optim.learning_rate, round(run.optim.warmup_epochs * steps_per_epoch)
+    return lambda step: warmup_cosine(step, peak=peak, warmup=warmup, total=length.total(step))
+
+
+def _settled(run: Run, preset: str, accelerator: Accelerator) -> tuple[Run, Store]:
+    """The run with its folder made and its data there, as `run.toml` then says, and the opened store."""
+    given = open_store(Path(run.data.store)) if run.data.store else None
+    if given:
+        _patches(run, given)  # refuses settings that do not fit the data before there is a folder
+        given.rows("valid")
+    out = _folder(run, preset, accelerator)
+    store = given or _phantom_store(run, out, accelerator)
+    run = replace(run, out=str(out), data=replace(run.data, store=str(store.path)))
+    if accelerator.is_main_process:
+        config.write_toml(out / "run.toml", run)
+    return run, store
 
 
 def _folder(run: Run, preset: str, accelerator: Accelerator) -> Path:
