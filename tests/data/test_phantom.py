@@ -60,12 +60,6 @@ def test_another_seed_or_another_name_gives_another_core(rock: Rock) -> None:
         assert abs(correlation(volume, other)) < 0.4
 
 
-def test_random_keys_are_framed_so_that_parts_never_run_together() -> None:
-    lists = [("rock-1", 2), ("rock-", 12), ("rock-12",), ("rock-1", "2", ""), (1, 23), (12, 3), (-1, 23)]
-    assert len({module._key(*parts) for parts in lists}) == len(lists)
-    assert max(module._key("rock", seed) for seed in range(64)) > 2**120
-
-
 @each_rock
 def test_neighbouring_slices_are_correlated_and_distant_ones_are_not(rock: Rock) -> None:
     volume = phantom(rock, slices=65, size=40, seed=3)

@@ -170,6 +170,19 @@ def test_the_page_shows_one_place_of_all_images(scale: int, size: tuple[int, int
     np.testing.assert_array_equal(crop.sr, crop.hr + 0.5)
 
 
+def test_the_page_says_what_the_model_was_trained_on(store: Path, tmp_path: Path) -> None:
+    network, spec = lively()
+    for name, trained in (("here", open_store(store).sha256), ("elsewhere", "0" * 64)):
+        save(tmp_path / f"{name}.safetensors", network, spec, {"data": {"sha256": trained}})
+        for split in ("train", "test"):
+            out = str(tmp_path / f"{name}-{split}")
+            main(["score", str(tmp_path / f"{name}.safetensors"), "--data", str(store), "--split", split, "--out", out])
+    said = {path.parent.name: path.read_text() for path in tmp_path.glob("*/index.html")}
+    assert all(("trained on this store" in text) == name.startswith("here") for name, text in said.items())
+    assert all(("scores say nothing" in text) == (name == "here-train") for name, text in said.items())
+    assert len(said) == 4
+
+
 def test_a_second_score_replaces_the_first_whole(store: Path, tmp_path: Path) -> None:
     for split in ("test", "train"):
         main(["score", "bicubic", "--data", str(store), "--split", split, "--out", str(tmp_path)])

@@ -7,17 +7,17 @@ anti-aliased before the scanner blurs them. Lengths of a rock are micrometres, l
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.random import Generator, Philox
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from coresr_data.patches import keyed
 from coresr_data.store import written_aside
 from coresr_data.volume import write_slice
 
@@ -285,12 +285,6 @@ ROCKS: tuple[Rock, ...] = (
 )  # fmt: skip
 
 
-def _key(*parts: str | int) -> int:
-    """128 bits for a Philox generator; every part is framed by its length, so no two lists share one."""
-    framed = b"".join(len(text).to_bytes(8, "big") + text for text in (str(part).encode() for part in parts))
-    return int.from_bytes(blake2b(framed, digest_size=16, person=b"coresr-phantom").digest(), "big")
-
-
 def _at_least(what: str, least: int, value: int) -> None:
     if value < least:
         raise ValueError(f"{what} must be at least {least}, got {value}; ask for {least} or more")
@@ -307,7 +301,7 @@ def phantom(rock: Rock, *, slices: int, size: int, seed: int) -> NDArray[np.uint
     """
     _at_least("slices", 1, slices)
     _at_least("size", 16, size)
-    rng = Generator(Philox(key=_key(rock.name, slices, size, seed)))
+    rng = keyed("phantom", rock.name, slices, size, seed)
     return _scan(rock, rng, rock.grow(rock, rng, (slices, size, size)))
 
 

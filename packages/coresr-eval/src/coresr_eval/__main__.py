@@ -5,21 +5,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from coresr_data import Window, from_unit, open_store, to_unit, whole_slices
+from coresr_data import Store, Window, from_unit, open_store, to_unit, whole_slices
 from coresr_data.cli import Parser, run
 from coresr_data.intensity import default_window
 from coresr_data.volume import read_slice, write_slice
 from coresr_eval.inference import tiled
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score
 from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
-from coresr_models import complete, load
+from coresr_models import Checkpoint, complete, load
 from coresr_models.blocks import Bicubic
 
-CROP = 128
+CROP = 192
 """Side in HR pixels of what the page shows of a slice."""
 SHOWN = 4
 """Slices shown on the page, spread over the split."""
@@ -61,24 +62,25 @@ def _parser() -> Parser:
 def _score(options: Namespace) -> None:
     store = open_store(options.data)
     manifest = store.manifest
-    name, upscale, scale = _model(options.model, manifest.scale)
-    protocol = Protocol(scale=scale, shave=scale, degradation=manifest.degradation)
+    model = _model(options.model, manifest.scale)
+    protocol = Protocol(scale=model.scale, shave=model.scale, degradation=manifest.degradation)
     rows = store.rows(options.split)
     pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
-    models = {"bicubic": _model("bicubic", scale)[1], name: upscale}
+    models = {"bicubic": _model("bicubic", model.scale).upscale, model.name: model.upscale}
     shown = {round(i * (len(rows) - 1) / max(1, SHOWN - 1)) for i in range(SHOWN)}
     scores: list[Score] = []
     crops: list[Crop] = []
     for number, scored in enumerate(score(models, pairs, protocol)):
         scores += scored.scores
         if number in shown:
-            crops.append(_crop(scored, name))
+            crops.append(_crop(scored, model.name))
     options.out.mkdir(parents=True, exist_ok=True)
     result = summary(asdict(protocol), scores)
     write_scores(options.out / "scores.csv", scores)
     write_json(options.out / "summary.json", result)
-    title = f"{name} on {options.split} of {options.data.name}"
-    write_page(options.out / "index.html", title=title, summary=result, crops=crops)
+    title = f"{model.name} on {options.split} of {options.data.resolve().name}"
+    notes = _notes(model, store, options.split, len(crops))
+    write_page(options.out / "index.html", title=title, summary=result, crops=crops, notes=notes)
     for row in result["rows"]:
         gain = f"  {row['gain_db']:+.3f} dB over bicubic" if row.get("gain_db") is not None else ""
         print(f"{row['model']:<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
@@ -88,21 +90,30 @@ def _score(options: Namespace) -> None:
 def _upscale(options: Namespace) -> None:
     levels = read_slice(options.input)
     window = Window(*options.window) if options.window else default_window(levels.dtype)
-    _, upscale, _ = _model(options.model, options.scale, tile=options.tile)
+    model = _model(options.model, options.scale, tile=options.tile)
     with torch.inference_mode():
-        sr = upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
+        sr = model.upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
     if not sr.isfinite().all():
         raise ValueError(f"the image of {options.input} must be finite, got {int((~sr.isfinite()).sum())} bad pixels")
     write_slice(options.output, from_unit(sr.numpy(), window, levels.dtype))
     print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
 
 
-def _model(name: str, scale: int | None, tile: int = 512) -> tuple[str, Callable[[Tensor], Tensor], int]:
-    """A model by what the user calls it: its name in tables, the callable, its scale."""
+class Model(NamedTuple):
+    """A model by what the user calls it."""
+
+    name: str
+    """In tables."""
+    upscale: Callable[[Tensor], Tensor]
+    scale: int
+    checkpoint: Checkpoint | None
+
+
+def _model(name: str, scale: int | None, tile: int = 512) -> Model:
     if name == "bicubic":
         if scale is None:
             raise ValueError("scale must be given for bicubic, got none; add --scale")
-        return name, Bicubic(scale=scale), scale
+        return Model(name, Bicubic(scale=scale), scale, None)
     path = Path(name)
     checkpoint = load(path / "best.safetensors" if path.is_dir() else path)
     network, channels = checkpoint.model, complete(checkpoint.spec).arguments["channels"]
@@ -121,7 +132,24 @@ def _model(name: str, scale: int | None, tile: int = 512) -> tuple[str, Callable
         receptive_field=network.receptive_field,
         tile=tile,
     )
-    return called, upscale, network.scale
+    return Model(called, upscale, network.scale, checkpoint)
+
+
+def _notes(model: Model, store: Store, split: str, crops: int) -> list[str]:
+    """What a reader must know to believe the page."""
+    notes = [f"The pictures are the middle {CROP}² pixels, or less, of {crops} slices spread evenly over the split."]
+    if model.checkpoint is not None:
+        arguments = ", ".join(f"{key} {value}" for key, value in model.checkpoint.spec.arguments.items())
+        notes.append(f"{model.name} is {model.checkpoint.spec.name} ({arguments}).")
+        trained = model.checkpoint.provenance.get("data", {}).get("sha256", "")
+        here = (
+            "this store" if trained == store.sha256 else "another store: whether the two share rock is not known here"
+        )
+        notes.append(f"It was trained on {here}.")
+        if split == "train" and same:
+            notes.append("These slices are the ones it was trained on: the scores say nothing about others.")
+    notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
+    return notes
 
 
 def _crop(scored: Scored, name: str) -> Crop:
