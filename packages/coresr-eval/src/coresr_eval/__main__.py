@@ -142,10 +142,8 @@ def _notes(model: Model, store: Store, split: str, crops: int) -> list[str]:
         arguments = ", ".join(f"{key} {value}" for key, value in model.checkpoint.spec.arguments.items())
         notes.append(f"{model.name} is {model.checkpoint.spec.name} ({arguments}).")
         trained = model.checkpoint.provenance.get("data", {}).get("sha256", "")
-        here = (
-            "this store" if trained == store.sha256 else "another store: whether the two share rock is not known here"
-        )
-        notes.append(f"It was trained on {here}.")
+        same = trained == store.sha256
+        notes.append(f"It was trained on {'this store' if same else 'another store, which may hold the same rock'}.")
         if split == "train" and same:
             notes.append("These slices are the ones it was trained on: the scores say nothing about others.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
