@@ -49,7 +49,7 @@ def demo(session: nox.Session) -> None:
     environment(session)
     folder = ROOT / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    cores, store, trained, score = (str(folder / name) for name in ("cores", "store", "run", "score"))
+    cores, store, trained, score = (str(folder / name) for name in ("cores", "store", "quick_x2", "score"))
     run(session, "-m", "coresr_data", "phantom", cores)
     run(session, "-m", "coresr_data", "prepare", cores, store, "--scale", "2")
     launch = ["-m", "accelerate.commands.launch", "-q", "--num_processes", "1", "--num_machines", "1"]

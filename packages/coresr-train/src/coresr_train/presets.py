@@ -31,7 +31,7 @@ class Data:
     batch: int = 16
     """Patches per optimizer step over all processes."""
     workers: int = 0
-    """Processes that cut patches; 0 cuts them in the training process, which small networks do not notice."""
+    """Processes that cut patches, at most one a core; with 0 the training process cuts them itself."""
     augment: bool = True
     """Draw one of the eight flips and rotations for each patch."""
     noise_std: float = 0.0

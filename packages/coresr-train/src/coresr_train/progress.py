@@ -24,8 +24,8 @@ class Progress:
         self._batch, self._metrics, self._length, self._accelerator = run.data.batch, metrics, length, accelerator
         self._terms: list[dict[str, Tensor]] = []
         self._step_seconds: list[float] = []
-        self._waited = self._logged_wait = 0.0
-        self._last = self._logged = time.monotonic()
+        self._waited = 0.0
+        self._last = time.monotonic()
         self._bar = tqdm(
             total=length.seconds or length.steps or 0,
             bar_format="{percentage:3.0f}% |{bar}| {remaining} left{postfix}",
@@ -43,7 +43,7 @@ class Progress:
         self._last = now
         self._terms.append(step.terms)
         if step.number % LOG_EVERY == 0 or last:
-            self._log(step, now)
+            self._log(step)
 
     def said(self, line: str) -> None:
         """Print a line beside the bar; the time since the last step was not a step's."""
@@ -59,14 +59,14 @@ class Progress:
             f"{len(self._step_seconds)} steps, {seconds:.3f} s a step (median), {self._batch / seconds:.0f} patches/s"
         )
 
-    def _log(self, step: Step, now: float) -> None:
+    def _log(self, step: Step) -> None:
         means = {
             name: float(self._accelerator.reduce(sum(terms[name] for terms in self._terms) / len(self._terms), "mean"))
             for name in self._terms[0]
         }
-        rate = len(self._terms) * self._batch / (now - self._logged)
-        wait = (self._waited - self._logged_wait) / (now - self._logged)
-        self._terms, self._logged, self._logged_wait = [], now, self._waited
+        spent = sum(self._step_seconds[-len(self._terms) :])  # validations are not part of it
+        rate, wait = len(self._terms) * self._batch / spent, self._waited / spent
+        self._terms, self._waited = [], 0.0
         if not self._accelerator.is_main_process:
             return
         row = {"step": step.number, "learning_rate": step.learning_rate, **means}

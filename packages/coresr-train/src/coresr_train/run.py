@@ -31,7 +31,7 @@ from coresr_train import config, tracking
 from coresr_train.ema import averaged
 from coresr_train.length import Length
 from coresr_train.loop import fit
-from coresr_train.machine import start
+from coresr_train.machine import cores, start
 from coresr_train.optim import adamw, warmup_cosine
 from coresr_train.presets import ConfigError, Run, check
 from coresr_train.progress import Progress
@@ -224,12 +224,13 @@ def _patches(run: Run, store: Store) -> Paired:
 def _batches(run: Run, patches: Paired, accelerator: Accelerator, progress: Progress) -> Iterator[Batch]:
     """The share of each global batch that is this process's, on its device, endlessly."""
     numbers = StepBatches(batch=run.data.batch, rank=accelerator.process_index, processes=accelerator.num_processes)
+    workers = min(run.data.workers, cores())
     loader = DataLoader(
         patches,
         batch_sampler=numbers,
-        num_workers=run.data.workers,
+        num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
-        timeout=WORKER_TIMEOUT if run.data.workers else 0,
+        timeout=WORKER_TIMEOUT if workers else 0,
     )
     batches = iter(loader)
     while True:
