@@ -1,15 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from coresr_models import ModelSpec
 from coresr_train.config import parse, read_toml, write_toml
-from coresr_train.presets import PRESETS, ConfigError, quick_x2
+from coresr_train.presets import PRESETS, ConfigError, quick_x2, reference_x2
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_survives_its_own_toml(name: str, tmp_path: Path) -> None:
     write_toml(tmp_path / "run.toml", PRESETS[name]())
-    assert read_toml(tmp_path / "run.toml") == PRESETS[name]()
+    for other in PRESETS.values():
+        assert read_toml(tmp_path / "run.toml", other()) == PRESETS[name]()
 
 
 def test_without_arguments_it_is_quick_x2() -> None:
@@ -21,6 +24,26 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) ->
     write_toml(tmp_path / "run.toml", written)
     name, run = parse(["reference_x2", "--config", str(tmp_path / "run.toml"), "--data.batch", "4"])
     assert (name, run.data.patch, run.data.batch, run.steps, run.epochs) == ("reference_x2", 64, 4, 7, None)
+
+
+def test_a_file_may_name_some_fields_and_leave_the_rest_to_the_preset(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("steps = 9\n[model.arguments]\nwidth = 8\n[optim]\nclip = 0.5\n")
+    run = read_toml(path, reference_x2())
+    expected = reference_x2()
+    assert run == replace(
+        expected,
+        epochs=None,
+        steps=9,
+        optim=replace(expected.optim, clip=0.5),
+        model=replace(expected.model, arguments={**expected.model.arguments, "width": 8}),
+    )
+
+
+def test_another_network_in_the_file_starts_from_its_own_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("[model]\nname = 'unet'\n[model.arguments]\nwidth = 8\n")
+    assert read_toml(path, quick_x2()).model == ModelSpec(name="unet", arguments={"width": 8})
 
 
 def test_every_kind_of_field_is_a_flag() -> None:
@@ -63,7 +86,7 @@ def test_a_wrong_file_is_refused_with_every_field_that_is_wrong(text: str, said:
     path = tmp_path / "run.toml"
     path.write_text("[model]\nname = 'edsr'\n" + text)
     with pytest.raises(ConfigError, match=said) as caught:
-        read_toml(path)
+        read_toml(path, quick_x2())
     assert str(path) in str(caught.value)
 
 

@@ -8,12 +8,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 import tyro
 from pydantic import TypeAdapter, ValidationError
 
-from coresr_train.presets import PRESETS, ConfigError, Run, with_one_length
+from coresr_train.presets import LENGTHS, PRESETS, ConfigError, Run, with_one_length
 
 PROGRAM = "python -m coresr_train"
 
@@ -32,22 +33,25 @@ def parse(arguments: Sequence[str]) -> tuple[str, Run]:
         at = rest.index("--config")
         if at + 1 == len(rest):
             raise ConfigError("--config must be followed by a TOML file, got nothing")
-        base = read_toml(Path(rest[at + 1]))
+        base = read_toml(Path(rest[at + 1]), base)
         del rest[at : at + 2]
     _check_flags(rest, base)
     return name, with_one_length(_from_flags(rest, base), base)
 
 
-def read_toml(path: Path) -> Run:
-    """A whole run from a file as `write_toml` writes it; ConfigError naming every field that is wrong."""
+def read_toml(path: Path, base: Run) -> Run:
+    """The run `base` with the fields that a TOML file names; ConfigError naming every one that is wrong.
+
+    Another network than that of `base` starts from its own defaults, and a length in the file replaces that of `base`.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"config must be a TOML file, got {path}, which is not there")
     try:
-        return TypeAdapter(Run).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        return TypeAdapter(Run).validate_python(_over(as_table(base), tomllib.loads(path.read_text(encoding="utf-8"))))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"config {path} must be TOML, got {error}") from error
     except ValidationError as error:
-        known = {key.rpartition(".")[2]: key for key in _flat(asdict(PRESETS["quick_x2"]()))}
+        known = {key.rpartition(".")[2]: key for key in _flat(asdict(base))}
         problems = []
         for one in error.errors():
             field, last = ".".join(map(str, one["loc"])), str(one["loc"][-1])
@@ -63,6 +67,16 @@ def write_toml(path: Path, run: Run) -> None:
 def as_table(run: Run) -> dict[str, object]:
     """The run as nested plain values, without the fields that have none: what TOML and JSON can hold."""
     return _without_none(asdict(run))
+
+
+def _over(base: dict[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `table` in their places."""
+    if table.get("name", base.get("name")) != base.get("name") or any(name in table for name in LENGTHS):
+        base = {key: value for key, value in base.items() if key not in {"arguments", *LENGTHS}}
+    return base | {
+        key: _over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in table.items()
+    }
 
 
 def _from_flags(rest: Sequence[str], base: Run) -> Run:
