@@ -5,6 +5,7 @@ Networks that a CPU cannot train in the budget are left out and stand in the cos
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ def score_all(results: Path) -> tuple[list[Quality], dict[str, object]]:
     found = [_quality("bicubic", bicubic), _quality("quick_x2 (edsr 32×4 direct)", quick)]
     for name in TRAINED:
         folder = results / name.replace(" ", "-").replace("×", "x")
+        shutil.rmtree(folder, ignore_errors=True)
         _train(name, folder / "run")
         _python("coresr_eval", "score", str(folder / "run"), "--data", str(DEMO / "store"), "--out", str(folder))
         found.append(_quality(name, json.loads((folder / "summary.json").read_text())["rows"][1]))

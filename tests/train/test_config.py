@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from coresr_models import ModelSpec
+from coresr_models import ModelSpec, complete
 from coresr_train.config import parse, read_toml, write_toml
 from coresr_train.presets import PRESETS, ConfigError, quick_x2, reference_x2
 
@@ -44,6 +44,8 @@ def test_another_network_in_the_file_starts_from_its_own_defaults(tmp_path: Path
     path = tmp_path / "some.toml"
     path.write_text("[model]\nname = 'unet'\n[model.arguments]\nwidth = 8\n")
     assert read_toml(path, quick_x2()).model == ModelSpec(name="unet", arguments={"width": 8})
+    _, run = parse(["quick_x2", "--config", str(path), "--model.arguments.depth", "3"])
+    assert run.model == complete(ModelSpec(name="unet", arguments={"width": 8, "depth": 3}))
 
 
 def test_every_kind_of_field_is_a_flag() -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from coresr_data import open_store
-from coresr_models import load
+from coresr_models import complete, load
 from coresr_train.config import read_toml
 from coresr_train.presets import ConfigError, Data, Run, Validation, quick_x2
 from coresr_train.run import train
@@ -96,6 +96,11 @@ def test_a_taken_run_folder_is_refused_and_left_alone(tiny_run: Run) -> None:
     with pytest.raises(FileExistsError, match="choose another --out"):
         train(tiny_run)
     assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def test_a_network_may_leave_its_arguments_to_their_defaults(tiny_run: Run) -> None:
+    spec = replace(tiny_run.model, arguments={"width": 4, "blocks": 1})
+    assert load(train(replace(tiny_run, model=spec, steps=1)) / "last.safetensors").spec == complete(spec)
 
 
 def test_settings_that_do_not_fit_the_data_are_refused(tiny_run: Run) -> None:

@@ -14,7 +14,7 @@ import tomli_w
 import tyro
 from pydantic import TypeAdapter, ValidationError
 
-from coresr_train.presets import LENGTHS, PRESETS, ConfigError, Run, with_one_length
+from coresr_train.presets import LENGTHS, PRESETS, ConfigError, Run, check, with_one_length
 
 PROGRAM = "python -m coresr_train"
 
@@ -35,6 +35,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Run]:
             raise ConfigError("--config must be followed by a TOML file, got nothing")
         base = read_toml(Path(rest[at + 1]), base)
         del rest[at : at + 2]
+        base = check(base)  # so that every argument of the file's network is a flag
     _check_flags(rest, base)
     return name, with_one_length(_from_flags(rest, base), base)
 

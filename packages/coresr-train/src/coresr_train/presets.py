@@ -164,7 +164,7 @@ def with_one_length(run: Run, preset: Run) -> Run:
 
 
 def check(run: Run) -> Run:
-    """The run itself; ConfigError naming every value out of range at once."""
+    """The run with every argument of its network written out; ConfigError naming every value out of range at once."""
     problems = [
         f"{name} must be {expectation}, got {value}"
         for name, expectation, value, fine in (
@@ -193,10 +193,11 @@ def check(run: Run) -> Run:
     if len(lengths) != 1:
         given = ", ".join(f"{name} {value}" for name, value in lengths.items()) or "none"
         problems.append(f"length must be exactly one of {', '.join(LENGTHS)}, got {given}")
+    model = run.model
     try:
-        complete(run.model)
+        model = complete(run.model)
     except ValueError as error:
         problems.append(f"model: {error}")
     if problems:
         raise ConfigError("; ".join(problems))
-    return run
+    return replace(run, model=model)

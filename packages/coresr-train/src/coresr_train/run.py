@@ -49,7 +49,7 @@ def train(run: Run, preset: str = "run") -> Path:
     ConfigError for settings that cannot be run, FileExistsError for a folder that is taken, FloatingPointError where
     a gradient is not finite.
     """
-    check(run)
+    run = check(run)
     accelerator = start(run)
     run, store = _settled(run, preset, accelerator)
     patches = _patches(run, store)
