@@ -47,6 +47,11 @@ TESTING = ["beartype>=0.18", "hypothesis>=6.100", "pytest>=8.3", "pytest-benchma
 def demo(session: nox.Session) -> None:
     """From nothing to a scored model on synthetic cores, in the folder `demo`: about two minutes after the set-up."""
     environment(session)
+    make_demo(session, *session.posargs)
+
+
+def make_demo(session: nox.Session, *settings: str) -> None:
+    """Make the cores, the store, the run and its score; `settings` are flags of the run."""
     folder = ROOT / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     cores, store, trained, score = (str(folder / name) for name in ("cores", "store", "quick_x2", "score"))
@@ -54,7 +59,7 @@ def demo(session: nox.Session) -> None:
     run(session, "-m", "coresr_data", "prepare", cores, store, "--scale", "2")
     launch = ["-m", "accelerate.commands.launch", "-q", "--num_processes", "1", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    run(session, *launch, "-m", "coresr_train", "quick_x2", "--data.store", store, "--out", trained, *session.posargs)
+    run(session, *launch, "-m", "coresr_train", "quick_x2", "--data.store", store, "--out", trained, *settings)
     run(session, "-m", "coresr_eval", "score", trained, "--data", store, "--split", "test", "--out", score)
 
 
@@ -62,7 +67,8 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, doctests included; arguments go to pytest: `nox -s tests -- tests/data -k pinv`."""
     environment(session)
-    everything = ["tests", "packages", "--doctest-modules", "--jaxtyping-packages=coresr_models,beartype.beartype"]
+    checked = "--jaxtyping-packages=coresr_models,coresr_train.losses,beartype.beartype"  # shapes, at every call
+    everything = ["tests", "packages", "--doctest-modules", checked]
     run(session, "-m", "pytest", *(session.posargs or everything))
 
 
@@ -86,8 +92,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure small things, the cost of each network, quality against cost: ten minutes, then a page."""
     environment(session)
-    if not (ROOT / "demo" / "score" / "summary.json").is_file():
-        demo(session)
+    make_demo(session)
     (ROOT / "bench" / "results").mkdir(exist_ok=True)
     measured = ["--benchmark-enable", "--benchmark-only", "--benchmark-json=bench/results/micro.json"]
     run(session, "-m", "pytest", "bench", *measured, *session.posargs)

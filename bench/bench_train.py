@@ -20,7 +20,7 @@ def test_benchmark_a_training_step_of_quick_x2(benchmark: BenchmarkFixture, fast
     network = build(run.model)
     if fast:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
-    dtype = DTYPES.get(resolved(run.precision)) if fast else None
+    dtype = DTYPES.get(resolved(run.precision, on_cpu=True)) if fast else None
     optimizer = adamw(network, run.optim)
     hr = torch.rand(run.data.batch, 1, run.data.patch, run.data.patch)
     lr = torch.nn.functional.avg_pool2d(hr, 2)

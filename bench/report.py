@@ -81,11 +81,11 @@ def plot(costs: list[Cost], qualities: dict[str, Quality]) -> str:
     )
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for cost in costs:
-        if cost.name in qualities:
-            quality = qualities[cost.name]
-            axes.plot(cost.seconds, quality.psnr, "o", color="#b0671e", markersize=8)
-            axes.annotate(cost.name, (cost.seconds, quality.psnr), xytext=(8, 6), textcoords="offset points")
+    scored = [cost for cost in costs if cost.name in qualities]
+    for above, cost in enumerate(scored):  # names alternate above and below, for neighbours lie close
+        at = (cost.seconds, qualities[cost.name].psnr)
+        axes.plot(*at, "o", color="#b0671e", markersize=8)
+        axes.annotate(cost.name, at, xytext=(6, 8 if above % 2 == 0 else -16), textcoords="offset points")
     axes.set_xscale("log")
     axes.set_xlabel(f"seconds for one {2 * SIDE}² slice, float32 (log scale; left is faster)")
     axes.set_ylabel("PSNR on the test split (dB; higher is better)")

@@ -292,3 +292,12 @@ def test_whole_slices_are_all_slices_of_a_split_in_order(store: Store) -> None:
 def test_whole_slices_of_an_absent_split_are_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="^split must be one of test, train, valid in store"):
         next(whole_slices(store, "exam"))
+
+
+def test_whole_slices_can_be_limited_to_some_spread_evenly(store: Store) -> None:
+    everything = [(one.core, one.number) for one in whole_slices(store, "train")]
+    for most in range(1, len(everything) + 3):
+        some = [(one.core, one.number) for one in whole_slices(store, "train", most=most)]
+        assert len(set(some)) == len(some) == min(most, len(everything))
+        assert [one for one in everything if one in some] == some
+    assert [one.number for one in whole_slices(store, "train", most=1)] == [everything[(len(everything) - 1) // 2][1]]

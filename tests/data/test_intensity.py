@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coresr_data.intensity import Window, checked, default_window, from_unit, to_unit
+from coresr_data.intensity import Window, checked, clipped_share, default_window, from_unit, to_unit
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
@@ -106,3 +106,16 @@ def test_a_window_that_is_not_ascending_and_finite_is_refused(window: tuple[floa
     ):
         with pytest.raises(ValueError, match="^window must be LOW < HIGH, both finite, got "):
             use()
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "float32"])
+def test_levels_that_float32_cannot_tell_apart_need_a_declared_window(dtype: str) -> None:
+    with pytest.raises(ValueError, match="window must be declared"):
+        default_window(dtype)
+
+
+def test_the_clipped_share_is_what_the_export_changes() -> None:
+    values = np.array([-0.1, 0.0, 0.5, 1.0, 1.1, 1.0019], dtype=np.float32)
+    window = default_window("uint8")
+    assert clipped_share(values, window, "uint8") == pytest.approx(2 / 6)
+    assert clipped_share(values, window, "float32") == 0

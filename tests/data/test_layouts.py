@@ -204,3 +204,14 @@ def test_the_real_sandstone_is_split_seven_one_one(sandstone: Store) -> None:
     ]
     assert (core.height, core.width) == (288, 288)
     np.testing.assert_array_equal(sandstone.lr(core)[8], bicubic(sandstone.hr(core)[8], 2))
+
+
+def test_a_slice_of_one_grey_level_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "plug").mkdir()
+    for number in range(8):
+        levels = np.random.default_rng(number).integers(0, 255, (16, 16)).astype(np.uint8)
+        write_slice(tmp_path / "plug" / f"{number}.png", np.zeros_like(levels) if number == 7 else levels)
+    with pytest.raises(ValueError, match=r"7\.png must hold rock, got grey level 0 alone"):
+        prepare(tmp_path / "plug", tmp_path / "store", scale=2, gap=0)
+    assert not (tmp_path / "store").exists()
+    prepare(tmp_path / "plug", tmp_path / "store", scale=2, gap=0, split={"train": (0, 4), "valid": (5, 6)})

@@ -13,7 +13,7 @@ from PIL import Image
 from coresr_data.__main__ import main
 from coresr_data.cli import run
 from coresr_data.store import Store, open_store
-from coresr_data.volume import open_slices
+from coresr_data.volume import open_slices, write_slice
 
 MakeCore = Callable[..., Path]
 Ended = tuple[object, str, str]
@@ -173,7 +173,7 @@ def test_shares_and_gap_reach_the_store(command: Callable[..., Ended], slices: P
 
 def test_shares_together_with_ranges_are_refused(command: Callable[..., Ended], slices: Path, tmp_path: Path) -> None:
     options = ["--scale", 2, "--split", "0.5/0.25/0.25", "--train", "0:5"]
-    refused(command("prepare", slices, tmp_path / "store", *options), 65, "got both; drop one")
+    refused(command("prepare", slices, tmp_path / "store", *options), 64, "got both; drop one")
 
 
 def test_phantom_writes_cores_that_prepare_takes(command: Callable[..., Ended], tmp_path: Path) -> None:
@@ -210,3 +210,19 @@ def test_names_of_any_letters_and_bytes_are_printed(
     assert open_store(tmp_path / "ein store").manifest.cores[0].name == os.fsdecode(name)
     (source / "slice_0000.png").write_bytes(b"")
     refused(command("prepare", source, tmp_path / "again", "--scale", 2), 65, "slice_0000.png")
+
+
+def test_levels_that_fill_little_of_the_window_are_named_with_the_remedy(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    (tmp_path / "plug").mkdir()
+    for number in range(8):
+        levels = np.random.default_rng(number).integers(0, 4096, (16, 16)).astype(np.uint16)
+        write_slice(tmp_path / "plug" / f"{number}.png", levels)
+    _, said, _ = command("prepare", tmp_path / "plug", tmp_path / "wide", "--scale", 2, "--gap", 0)
+    assert "caution    the levels" in said
+    assert "--window" in said
+    _, said, _ = command(
+        *("prepare", tmp_path / "plug", tmp_path / "fit", "--scale", 2, "--gap", 0), *("--window", 0, 4095)
+    )
+    assert "caution" not in said

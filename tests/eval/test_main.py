@@ -374,14 +374,14 @@ def test_a_model_called_bicubic_cannot_stand_in_for_the_baseline(
         assert "must not be named bicubic" in said
 
 
-@pytest.mark.parametrize("scale", [None, 0, -2])
-def test_bicubic_without_a_sensible_scale_ends_with_65(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: int | None
+@pytest.mark.parametrize(("scale", "ends"), [(None, 64), (0, 65), (-2, 65)])
+def test_bicubic_without_a_sensible_scale_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: int | None, ends: int
 ) -> None:
     path, _ = image(tmp_path, "png uint8")
     flag = [] if scale is None else ["--scale", scale]
     code, said = refused(capsys, "upscale", "bicubic", path, tmp_path / "out.png", *flag)
-    assert code == 65
+    assert code == ends
     assert "scale must be" in said
 
 
@@ -423,3 +423,53 @@ def test_the_module_itself_ends_with_one_line_and_no_traceback(tmp_path: Path) -
     assert ended.returncode == 66
     assert ended.stderr.startswith("coresr: error: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_the_window_of_training_is_that_of_upscaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, spec = lively()
+    grey = {"sha256": "0" * 64, "dtype": "uint16", "window": [100.0, 4195.0]}
+    save(tmp_path / "m.safetensors", network, spec, {"data": grey})
+    levels = (100 + 4000 * texture(3, 21, 18)).astype(np.uint16)
+    write_slice(tmp_path / "in.tif", levels)
+    main(["upscale", str(tmp_path / "m.safetensors"), str(tmp_path / "in.tif"), str(tmp_path / "new" / "out.tif")])
+    assert "grey window 100 4195" in capsys.readouterr().out
+    window = Window(100, 4195)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0].numpy()
+    found = read_slice(tmp_path / "new" / "out.tif")
+    np.testing.assert_array_equal(found, from_unit(expected, window, "uint16"))
+    write_slice(tmp_path / "other.png", levels.astype(np.uint8))
+    command = ["upscale", tmp_path / "m.safetensors", tmp_path / "other.png", tmp_path / "out.png"]
+    code, said = refused(capsys, *command)
+    assert code == 64
+    assert "must hold uint16 levels" in said
+    main([str(part) for part in (*command, "--window", 0, 255)])
+
+
+def test_upscaling_never_writes_over_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _ = image(tmp_path, "png uint8")
+    before = path.read_bytes()
+    (tmp_path / "link.png").symlink_to(path)
+    for out in (path, tmp_path / "link.png"):
+        code, said = refused(capsys, "upscale", "bicubic", path, out, "--scale", 2)
+        assert code == 73
+        assert "OUT must not be IN" in said
+    assert path.read_bytes() == before
+
+
+def test_an_output_of_an_unknown_kind_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = refused(capsys, "upscale", tmp_path / "missing", tmp_path / "missing", tmp_path / "out.jpg")
+    assert code == 64
+    assert "OUT must end in .png" in said
+
+
+def test_clipped_pixels_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_slice(tmp_path / "in.png", np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (16, 4)))
+    main(["upscale", "bicubic", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--scale", "2"])
+    said = capsys.readouterr().out
+    doubled = imresize(np.tile(np.repeat([0.0, 255.0], 8), (16, 4)), 2.0)
+    share = 100 * float(((doubled < -0.5) | (doubled >= 255.5)).mean())
+    assert share > 1
+    assert f"{share:.3f} % of pixels clipped" in said

@@ -11,7 +11,7 @@ from torch.nn import functional
 from coresr_eval.fidelity import psnr, ssim
 from coresr_eval.protocol import Pair, Protocol, Score, mean, score, score_image
 
-PROTOCOL = Protocol(scale=2, shave=2, degradation="bicubic")
+PROTOCOL = Protocol(scale=2, shave=2, grey="uint8, 0 → 0, 255 → 1", degradation="bicubic")
 
 
 def nearest(lr: Tensor) -> Tensor:
@@ -111,6 +111,7 @@ def test_the_protocol_says_everything_beside_its_numbers_and_cannot_be_changed()
         "scale": 2,
         "shave": 2,
         "degradation": "bicubic",
+        "grey": "uint8, 0 → 0, 255 → 1",
         "data_range": 1.0,
         "ssim_window": 7,
         "ssim_sigma": 1.5,
@@ -120,7 +121,7 @@ def test_the_protocol_says_everything_beside_its_numbers_and_cannot_be_changed()
     with pytest.raises(FrozenInstanceError):
         PROTOCOL.shave = 0  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Protocol(scale=2, degradation="bicubic")  # type: ignore[call-arg]
+        Protocol(scale=2, grey="uint8, 0 → 0, 255 → 1", degradation="bicubic")  # type: ignore[call-arg]
 
 
 def test_the_mean_of_nothing_is_not_a_number() -> None:

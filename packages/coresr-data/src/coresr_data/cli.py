@@ -20,6 +20,12 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 
 
+class UsageError(ValueError):
+    """A command that cannot be meant as written."""
+
+    exit_code = USAGE
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that answers a wrong command in one line, with exit code 64."""
 

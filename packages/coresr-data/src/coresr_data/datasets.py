@@ -102,10 +102,12 @@ class WholeSlice:
     hr: Tensor
 
 
-def whole_slices(store: Store, split: str) -> Iterator[WholeSlice]:
-    """Every slice of a split in the order of the manifest, read as it is asked for."""
-    window = store.manifest.window
-    for core, row in store.rows(split):
+def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
+    """Every slice of a split in the order of the manifest, read as asked for; or `most` of them, evenly spread."""
+    window, rows = store.manifest.window, store.rows(split)
+    if most is not None and most < len(rows):
+        rows = [rows[round((i + 0.5) * len(rows) / most - 0.5)] for i in range(most)]
+    for core, row in rows:
         yield WholeSlice(
             core=core.name,
             number=core.slices[row].number,

@@ -14,13 +14,15 @@ class Window(NamedTuple):
 
 
 def default_window(dtype: DTypeLike) -> Window:
-    """The whole range of an integer dtype; ValueError for floats, whose window must be declared, not guessed.
+    """The whole range of an 8- or 16-bit dtype; ValueError for others, whose window must be declared, not guessed.
+
+    float32 could not tell the levels of a 32-bit range apart.
 
     >>> default_window(np.uint16)
     Window(low=0.0, high=65535.0)
     """
     dtype = np.dtype(dtype)
-    if not np.issubdtype(dtype, np.integer):
+    if not np.issubdtype(dtype, np.integer) or dtype.itemsize > 2:
         raise ValueError(f"window must be declared for {dtype} grey levels; give --window LOW HIGH")
     limits = np.iinfo(dtype)
     return Window(float(limits.min), float(limits.max))
@@ -53,6 +55,16 @@ def from_unit(values: NDArray[np.floating], window: Window, dtype: DTypeLike) ->
         limits = np.iinfo(dtype)
         levels = np.clip(np.floor(levels + 0.5), limits.min, limits.max)
     return levels.astype(dtype)
+
+
+def clipped_share(values: NDArray[np.floating], window: Window, dtype: DTypeLike) -> float:
+    """The share of values that `from_unit` clips to the range of an integer dtype; 0 for floats."""
+    dtype = np.dtype(dtype)
+    if not np.issubdtype(dtype, np.integer):
+        return 0.0
+    limits = np.iinfo(dtype)
+    levels = np.floor(values.astype(np.float64) * (window.high - window.low) + window.low + 0.5)
+    return float(((levels < limits.min) | (levels > limits.max)).mean())
 
 
 def checked(window: Window) -> Window:

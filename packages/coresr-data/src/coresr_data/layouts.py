@@ -128,6 +128,11 @@ def _write_core(
     slices = []
     for row, (index, split) in enumerate(kept):
         levels = volume[index]
+        if levels.min() == levels.max():
+            raise ValueError(
+                f"slice {volume.paths[index]} must hold rock, got grey level {levels.flat[0]} alone; "
+                "remove it, or leave it out with --train --valid --test"
+            )
         hr[row] = levels[: scale * height, : scale * width]
         lr[row] = degrade(hr[row], scale)
         digest = hashlib.sha256(str(levels.shape).encode() + levels.tobytes()).hexdigest()

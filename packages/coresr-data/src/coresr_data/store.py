@@ -67,6 +67,11 @@ class Manifest:
     cores: tuple[Core, ...]
     schema: int = SCHEMA
 
+    @property
+    def grey(self) -> str:
+        """Dtype and window in words."""
+        return f"{self.dtype}, {self.window.low:g} → 0, {self.window.high:g} → 1"
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -145,10 +150,16 @@ def create_arrays(
 ) -> tuple[Levels, Levels]:
     """New memory-mapped arrays of one core in `folder`, to be filled: HR `(n, scale·h, scale·w)` and LR `(n, h, w)`."""
     (folder / core).mkdir()
-    return (
-        open_memmap(folder / core / HR, "w+", dtype, (n, scale * height, scale * width)),
-        open_memmap(folder / core / LR.format(scale=scale), "w+", dtype, (n, height, width)),
-    )
+    hr = _create(folder / core / HR, dtype, (n, scale * height, scale * width))
+    return hr, _create(folder / core / LR.format(scale=scale), dtype, (n, height, width))
+
+
+def _create(path: Path, dtype: str, shape: tuple[int, int, int]) -> Levels:
+    array: Levels = open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and a crash without a word on writing to the map
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""Honest scores for super-resolved rock-core images: fp32 metrics, one protocol, one page."""
+"""Honest scores for super-resolved rock-core images: float64 metrics, one protocol, one page."""
 
 from coresr_eval.fidelity import mae, ms_ssim, psnr, ssim
 from coresr_eval.inference import tiled

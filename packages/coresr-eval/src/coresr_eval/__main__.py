@@ -3,17 +3,17 @@
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from coresr_data import Store, Window, from_unit, open_store, to_unit, whole_slices
-from coresr_data.cli import Parser, run
-from coresr_data.intensity import default_window
-from coresr_data.volume import read_slice, write_slice
+from coresr_data.cli import Parser, UsageError, run
+from coresr_data.intensity import clipped_share, default_window
+from coresr_data.volume import SUFFIXES, read_slice, write_slice
 from coresr_eval.inference import tiled
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score
 from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
@@ -24,12 +24,26 @@ CROP = 192
 """Side in HR pixels of what the page shows of a slice."""
 SHOWN = 4
 """Slices shown on the page, spread over the split."""
+SEEN = {
+    "train": "These slices are the ones it was trained on: the scores say nothing about others.",
+    "valid": "Its weights were chosen on these slices: the scores flatter it a little.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
     options = _parser().parse_args(arguments)
     options.command(options)
+
+
+class Model(NamedTuple):
+    """A model by what the user calls it."""
+
+    name: str
+    """In tables."""
+    upscale: Callable[[Tensor], Tensor]
+    scale: int
+    checkpoint: Checkpoint | None
 
 
 def _parser() -> Parser:
@@ -63,7 +77,7 @@ def _score(options: Namespace) -> None:
     store = open_store(options.data)
     manifest = store.manifest
     model = _model(options.model, manifest.scale)
-    protocol = Protocol(scale=model.scale, shave=model.scale, degradation=manifest.degradation)
+    protocol = Protocol(scale=model.scale, shave=model.scale, degradation=manifest.degradation, grey=manifest.grey)
     rows = store.rows(options.split)
     pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
     models = {"bicubic": _model("bicubic", model.scale).upscale, model.name: model.upscale}
@@ -88,31 +102,42 @@ def _score(options: Namespace) -> None:
 
 
 def _upscale(options: Namespace) -> None:
+    if options.output.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"OUT must end in {', '.join(SUFFIXES)}, got {options.output}")
+    if options.output.exists() and options.output.samefile(options.input):
+        raise FileExistsError(f"OUT must not be IN, got {options.output} twice; name another file")
     levels = read_slice(options.input)
-    window = Window(*options.window) if options.window else default_window(levels.dtype)
     model = _model(options.model, options.scale, tile=options.tile)
+    window = Window(*options.window) if options.window else _window(model, levels.dtype)
     with torch.inference_mode():
         sr = model.upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
     if not sr.isfinite().all():
         raise ValueError(f"the image of {options.input} must be finite, got {int((~sr.isfinite()).sum())} bad pixels")
-    write_slice(options.output, from_unit(sr.numpy(), window, levels.dtype))
+    image, clipped = from_unit(sr.numpy(), window, levels.dtype), clipped_share(sr.numpy(), window, levels.dtype)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    write_slice(options.output, image)
     print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
+    clipping = f"{100 * clipped:.3f} % of pixels clipped to {levels.dtype}"
+    print(f"grey window {window.low:g} {window.high:g}, {clipping}")
 
 
-class Model(NamedTuple):
-    """A model by what the user calls it."""
-
-    name: str
-    """In tables."""
-    upscale: Callable[[Tensor], Tensor]
-    scale: int
-    checkpoint: Checkpoint | None
+def _window(model: Model, dtype: np.dtype[Any]) -> Window:
+    """The window that the model was trained under; without a record, the whole range of the dtype."""
+    data = model.checkpoint.provenance.get("data", {}) if model.checkpoint else {}
+    if "window" not in data:
+        return default_window(dtype)
+    if data["dtype"] != str(dtype):
+        raise UsageError(
+            f"IN must hold {data['dtype']} levels as the model's training slices, got {dtype}; "
+            "say which of its levels are 0 and 1 with --window LOW HIGH"
+        )
+    return Window(*data["window"])
 
 
 def _model(name: str, scale: int | None, tile: int = 512) -> Model:
     if name == "bicubic":
         if scale is None:
-            raise ValueError("scale must be given for bicubic, got none; add --scale")
+            raise UsageError("scale must be given for bicubic, got none; add --scale")
         return Model(name, Bicubic(scale=scale), scale, None)
     path = Path(name)
     checkpoint = load(path / "best.safetensors" if path.is_dir() else path)
@@ -124,14 +149,21 @@ def _model(name: str, scale: int | None, tile: int = 512) -> Model:
     called = path.resolve().name if path.is_dir() else path.stem
     if called == "bicubic":
         raise ValueError(f"model {name} must not be named bicubic like the baseline beside it; rename it")
-    upscale = partial(
-        tiled,
-        network,
-        scale=network.scale,
-        multiple_of=network.multiple_of,
-        receptive_field=network.receptive_field,
-        tile=tile,
-    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 bits: scores are of the float32 network
+    network.to(device)
+
+    def upscale(lr: Tensor) -> Tensor:
+        sr = tiled(
+            network,
+            lr.to(device),
+            scale=network.scale,
+            multiple_of=network.multiple_of,
+            receptive_field=network.receptive_field,
+            tile=tile,
+        )
+        return sr.to(lr.device)
+
     return Model(called, upscale, network.scale, checkpoint)
 
 
@@ -141,11 +173,15 @@ def _notes(model: Model, store: Store, split: str, crops: int) -> list[str]:
     if model.checkpoint is not None:
         arguments = ", ".join(f"{key} {value}" for key, value in model.checkpoint.spec.arguments.items())
         notes.append(f"{model.name} is {model.checkpoint.spec.name} ({arguments}).")
-        trained = model.checkpoint.provenance.get("data", {}).get("sha256", "")
-        same = trained == store.sha256
-        notes.append(f"It was trained on {'this store' if same else 'another store, which may hold the same rock'}.")
-        if split == "train" and same:
-            notes.append("These slices are the ones it was trained on: the scores say nothing about others.")
+        trained = model.checkpoint.provenance.get("data", {}).get("sha256")
+        if trained is None:
+            notes.append("Its file does not say what it was trained on.")
+        elif trained != store.sha256:
+            notes.append("It was trained on another store, which may hold the same rock.")
+        else:
+            notes.append(f"It was trained on this store. {SEEN.get(split, '')}".strip())
+    parts = ", ".join(f"{key} {value}" for key, value in store.manifest.split.items())
+    notes.append(f"The store was split by depth ({parts} slices); this is its {split} part.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
     return notes
 

@@ -20,13 +20,15 @@ class Protocol:
     """Pixels cut from every side of the HR grid before scoring; the field takes the scale."""
     degradation: str
     """How LR was made from HR, as the store says."""
+    grey: str
+    """Dtype and window of the grey levels, which decide what a dB means."""
     data_range: float = 1.0
     """Span of the grey scale: images are float32 in [0, 1], neither quantised nor clipped before scoring."""
     ssim_window: int = 7
     """Side of SSIM's Gaussian window in pixels (valid border, population covariance)."""
     ssim_sigma: float = 1.5
     """Standard deviation of that window in pixels."""
-    precision: str = "network and metrics as float32 inputs, metrics accumulated in float64, autocast off"
+    precision: str = "network in float32 without autocast, metrics in float64"
     pooling: str = "mean over images of each image's own score"
 
 

@@ -6,7 +6,7 @@ import io
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ PROGRAM = "python -m coresr_train"
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, Run]:
-    """`[PRESET] [--config run.toml] [--group.field value …]` → the preset's name and the run.
+    """`[PRESET] [--config run.toml] [--group.field value …]` → the name of the run's preset or file, and the run.
 
     Flags win over the file, the file over the preset. ConfigError for anything unknown or of a wrong type.
     """
-    rest = list(arguments)
-    name = rest.pop(0) if rest and not rest[0].startswith("-") else "quick_x2"
+    rest = [part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])]
+    named = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    name = named or "quick_x2"
     if name not in PRESETS:
         raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name}{_nearest(name, PRESETS)}")
     base = PRESETS[name]()
@@ -34,6 +35,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Run]:
         if at + 1 == len(rest):
             raise ConfigError("--config must be followed by a TOML file, got nothing")
         base = read_toml(Path(rest[at + 1]), base)
+        name = named or Path(rest[at + 1]).stem
         del rest[at : at + 2]
         base = check(base)  # so that every argument of the file's network is a flag
     _check_flags(rest, base)
@@ -61,8 +63,10 @@ def read_toml(path: Path, base: Run) -> Run:
 
 
 def write_toml(path: Path, run: Run) -> None:
-    """Write every field that has a value."""
-    path.write_text(tomli_w.dumps(as_table(run)), encoding="utf-8")
+    """Write every field that has a value, but for the folder: the file is to start another run."""
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(tomli_w.dumps(as_table(replace(run, out=""))), encoding="utf-8")
+    aside.replace(path)
 
 
 def as_table(run: Run) -> dict[str, object]:
@@ -89,8 +93,8 @@ def _from_flags(rest: Sequence[str], base: Run) -> Run:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             return tyro.cli(Run, default=base, args=list(rest), prog=PROGRAM)
     except SystemExit:
-        # tyro frames its message: the line of dashes, the message, the line of dashes, more help
-        message = re.split(r"\s*-{5,}\s*", said.getvalue())[1]
+        # tyro frames its message: a title, the line of dashes, the message, the line of dashes, more help
+        message = "; ".join(re.split(r"\s*-{5,}\s*", said.getvalue())[1:2]) or said.getvalue()
         raise ConfigError(f"{' '.join(message.split())}; see {PROGRAM} --help") from None
 
 

@@ -56,7 +56,7 @@ def fit(
                 optimizer.zero_grad()
             terms |= {f"{phase.name}/{name}": loss.detach() for name, loss in losses.items()}
             terms[f"{phase.name}/gradient_norm"] = norm
-        for name, average in averages.items():
+        for name, average in averages.items() if not accelerator.optimizer_step_was_skipped else ():
             average.update_parameters(accelerator.unwrap_model(recipe.nets[name]))
         yield Step(number=step + 1, learning_rate=rate, terms=terms)
 
@@ -77,8 +77,10 @@ def only(nets: Nets, trains: tuple[str, ...]) -> Iterator[None]:
 def _clipped(nets: Nets, phase: Phase, clip: float, accelerator: Accelerator, step: int) -> Tensor:
     parameters = [parameter for name in phase.trains for parameter in nets[name].parameters()]
     norm: Tensor = accelerator.clip_grad_norm_(parameters, clip)
-    # gradients are averaged over processes already, so all of them decide alike; a scaler skips overflows by itself
-    if accelerator.scaler is None and not torch.isfinite(norm):
+    # gradients are averaged over processes already, so all of them decide alike; a float16 scaler skips overflows and
+    # halves its scale, which falls below 1 only where no scale would help
+    scaler = accelerator.scaler
+    if not torch.isfinite(norm) if scaler is None else scaler.get_scale() < 1:
         raise FloatingPointError(
             f"the gradient must be finite, got {norm.item()} in phase {phase.name} at step {step}; "
             "lower optim.learning_rate, or look at the data with: python -m coresr_data inspect STORE"

@@ -7,14 +7,11 @@ from torch import nn
 
 from coresr_train.presets import Optim
 
-EPSILON = 1e-6
-"""Adam's ε. Under torch's 1e-8 the rounding of almost-zero gradients decides the step of almost-dead channels, and two
-processes drift apart by 1e-5 in 20 steps; the scores are the same."""
-
 
 def adamw(network: nn.Module, optim: Optim) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) over all parameters of `network`."""
-    return torch.optim.AdamW(network.parameters(), lr=optim.learning_rate, weight_decay=optim.weight_decay, eps=EPSILON)
+    weights, rate = network.parameters(), optim.learning_rate
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=optim.weight_decay, eps=optim.epsilon)
 
 
 def warmup_cosine(step: int, *, peak: float, warmup: int, total: float) -> float:

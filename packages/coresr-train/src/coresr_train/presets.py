@@ -31,7 +31,7 @@ class Data:
     batch: int = 16
     """Patches per optimizer step over all processes."""
     workers: int = 0
-    """Processes that cut patches, at most one a core; with 0 the training process cuts them itself."""
+    """Processes that cut patches, at most one a core; with 0 each training process cuts its own."""
     augment: bool = True
     """Draw one of the eight flips and rotations for each patch."""
     noise_std: float = 0.0
@@ -64,8 +64,10 @@ class Optim:
     learning_rate: float = 2e-4
     """At the peak, between warm-up and cosine."""
     weight_decay: float = 1e-4
+    epsilon: float = 1e-8
+    """Adam's ε. A larger one keeps rounding from deciding the steps of almost-dead channels."""
     warmup_epochs: float = 1.0
-    """Epochs of linear rise before the cosine."""
+    """Epochs of linear rise before the cosine, at most a tenth of the run."""
     clip: float = 1.0
     """Largest norm of the gradient; larger ones are scaled down to it."""
     ema_decay: float = 0.999
@@ -79,6 +81,8 @@ class Validation:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     every_epochs: int = 1
+    slices: int = 32
+    """How many at most, spread evenly over the split: what a large set costs must not eat the run."""
     metric: Literal["psnr", "ssim"] = "psnr"
     """What `best.safetensors` is best in, and what early stopping watches."""
     patience: int = 0
@@ -104,7 +108,7 @@ class Run:
     steps: int | None = None
     """Length in optimizer steps."""
     budget_seconds: float | None = None
-    """Length in seconds of training and validation; the learning rate is fitted to it."""
+    """Length in seconds of training and validation, but for the last; the learning rate is fitted to it."""
     precision: Precision = "auto"
     """Of the training step; auto: bf16 where the hardware computes it, fp16 on older GPUs, else fp32."""
     seed: int = 0
@@ -123,7 +127,7 @@ def quick_x2() -> Run:
         model=complete(ModelSpec(name="edsr", arguments=network)),
         data=Data(patch=96, batch=16),
         loss=Loss(charbonnier=1.0),
-        optim=Optim(learning_rate=3e-3, weight_decay=0.0),
+        optim=Optim(learning_rate=3e-3, weight_decay=0.0, epsilon=1e-6),
         validation=Validation(every_epochs=10),
         budget_seconds=60.0,
     )
@@ -174,10 +178,12 @@ def check(run: Run) -> Run:
             ("data.noise_std", "0 or more", run.data.noise_std, run.data.noise_std >= 0),
             ("optim.learning_rate", "positive", run.optim.learning_rate, run.optim.learning_rate > 0),
             ("optim.weight_decay", "0 or more", run.optim.weight_decay, run.optim.weight_decay >= 0),
+            ("optim.epsilon", "positive", run.optim.epsilon, run.optim.epsilon > 0),
             ("optim.warmup_epochs", "0 or more", run.optim.warmup_epochs, run.optim.warmup_epochs >= 0),
             ("optim.clip", "positive", run.optim.clip, run.optim.clip > 0),
             ("optim.ema_decay", "in [0, 1)", run.optim.ema_decay, 0 <= run.optim.ema_decay < 1),
             ("validation.every_epochs", "1 or more", run.validation.every_epochs, run.validation.every_epochs >= 1),
+            ("validation.slices", "1 or more", run.validation.slices, run.validation.slices >= 1),
             ("validation.patience", "0 or more", run.validation.patience, run.validation.patience >= 0),
             *((f"loss.{name}", "0 or more", weight, weight >= 0) for name, weight in run.loss.weights().items()),
             *(

@@ -13,7 +13,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -31,7 +31,8 @@ from coresr_train import config, tracking
 from coresr_train.ema import averaged
 from coresr_train.length import Length
 from coresr_train.loop import fit
-from coresr_train.machine import cores, start
+from coresr_train.losses import msssim_window
+from coresr_train.machine import share_of_cores, start
 from coresr_train.optim import adamw, warmup_cosine
 from coresr_train.presets import ConfigError, Run, check
 from coresr_train.progress import Progress
@@ -60,9 +61,9 @@ def train(run: Run, preset: str = "run") -> Path:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this form
     average = averaged(network, run.optim.ema_decay)
     generator, optimizer = accelerator.prepare(network, adamw(network, run.optim))
+    judge = Judge(run, preset, store, cast(Network, average.module), accelerator)
     length = Length(run, steps_per_epoch, accelerator)
     progress = Progress(run, Path(run.out) / "metrics.jsonl", length, accelerator)
-    judge = Judge(run, preset, store, cast(Network, average.module), accelerator)
     validate_every = max(1, round(run.validation.every_epochs * steps_per_epoch))
 
     for step in fit(
@@ -96,7 +97,9 @@ class Judge:
         self._run, self._preset, self._store, self._accelerator = run, preset, store, accelerator
         self._network = network
         manifest = store.manifest
-        self._protocol = Protocol(scale=manifest.scale, shave=manifest.scale, degradation=manifest.degradation)
+        self._protocol = Protocol(
+            scale=manifest.scale, shave=manifest.scale, degradation=manifest.degradation, grey=manifest.grey
+        )
         self._patience = Patience(run.validation.patience, run.validation.min_delta)
         bicubic = Bicubic(scale=manifest.scale).to(accelerator.device)
         self._bicubic = self._scores(bicubic) if accelerator.is_main_process else {}
@@ -132,22 +135,32 @@ class Judge:
         device = self._accelerator.device
         pairs = (
             Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device))
-            for one in whole_slices(self._store, "valid")
+            for one in whole_slices(self._store, "valid", most=self._run.validation.slices)
         )
         found = [one.scores[0] for one in score({"": upscale}, pairs, self._protocol)]
         return {"psnr": mean(one.psnr for one in found), "ssim": mean(one.ssim for one in found)}
 
     def _save(self, scores: dict[str, float], names: list[str]) -> None:
-        out = Path(self._run.out)
+        out, manifest = Path(self._run.out), self._store.manifest
         tracking.append(out / "metrics.jsonl", "valid", scores)
         provenance = {
             "preset": self._preset,
             "run": config.as_table(self._run),
-            "data": {"sha256": self._store.sha256, "split": self._store.manifest.split},
+            "data": {
+                "sha256": self._store.sha256,
+                "dtype": manifest.dtype,
+                "window": list(manifest.window),
+                "voxel_um": manifest.voxel_um,
+                "split": manifest.split,
+            },
             "protocol": asdict(self._protocol),
-            "valid": {"model": scores, "bicubic": self._bicubic},
-            "processes": self._accelerator.num_processes,
-            "threads": torch.get_num_threads(),
+            "valid": {"model": tracking.finite(scores), "bicubic": tracking.finite(self._bicubic)},
+            "machine": {
+                "device": self._accelerator.device.type,
+                "precision": self._accelerator.mixed_precision.replace("no", "fp32"),
+                "processes": self._accelerator.num_processes,
+                "threads": torch.get_num_threads(),
+            },
             "versions": {name: version(name) for name in ("coresr-data", "coresr-models", "coresr-train", "torch")},
         }
         for name in names:
@@ -165,38 +178,66 @@ def _upscaler(network: Network) -> Callable[[Tensor], Tensor]:
 
 
 def _learning_rate(run: Run, steps_per_epoch: float, length: Length) -> Callable[[int], float]:
-    peak, warmup = run.optim.learning_rate, round(run.optim.warmup_epochs * steps_per_epoch)
-    return lambda step: warmup_cosine(step, peak=peak, warmup=warmup, total=length.total(step))
+    peak, wanted = run.optim.learning_rate, round(run.optim.warmup_epochs * steps_per_epoch)
+
+    def rate(step: int) -> float:
+        total = length.total(step)
+        # an epoch of a large set can be longer than the whole run
+        return warmup_cosine(step, peak=peak, warmup=int(min(wanted, total / 10)), total=total)
+
+    return rate
 
 
 def _settled(run: Run, preset: str, accelerator: Accelerator) -> tuple[Run, Store]:
     """The run with its folder made and its data there, as `run.toml` then says, and the opened store."""
     given = open_store(Path(run.data.store)) if run.data.store else None
     if given:
-        _patches(run, given)  # refuses settings that do not fit the data before there is a folder
-        given.rows("valid")
+        _refuse_misfits(run, given, accelerator)
     out = _folder(run, preset, accelerator)
     store = given or _phantom_store(run, out, accelerator)
+    if not given:
+        _refuse_misfits(run, store, accelerator)
     run = replace(run, out=str(out), data=replace(run.data, store=str(store.path)))
     if accelerator.is_main_process:
         config.write_toml(out / "run.toml", run)
     return run, store
 
 
+def _refuse_misfits(run: Run, store: Store, accelerator: Accelerator) -> None:
+    """Settings and data that cannot go together, before there is a folder or a step (ConfigError, ValueError)."""
+    arguments, patch, scale = run.model.arguments, run.data.patch, store.manifest.scale
+    if arguments["scale"] != scale:
+        raise ConfigError(f"model.arguments.scale must be the store's {scale}, got {arguments['scale']}")
+    if arguments["channels"] != 1:
+        raise ConfigError(f"model.arguments.channels must be 1 for grey slices, got {arguments['channels']}")
+    if run.data.batch % accelerator.num_processes:
+        raise ConfigError(f"data.batch must divide by the {accelerator.num_processes} processes, got {run.data.batch}")
+    with torch.device("meta"):
+        multiple = scale * build(run.model).multiple_of
+    if patch % multiple:
+        raise ConfigError(f"data.patch must be a multiple of {multiple} for this network, got {patch}")
+    if run.loss.ms_ssim:
+        msssim_window(patch)
+    _patches(run, store)
+    for split in ("train", "valid"):
+        for core, _ in store.rows(split):
+            store.hr(core), store.lr(core)
+
+
 def _folder(run: Run, preset: str, accelerator: Accelerator) -> Path:
     """The run folder, made by the main process and told to all."""
-    told = [""]
+    told: list[Any] = ["", False]
     if accelerator.is_main_process:
         out = Path(run.out) if run.out else _first_free(preset)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            told = [f"!{out}"]
-        else:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        if not taken:
             out.mkdir(parents=True, exist_ok=True)
-            told = [str(out)]
+        told = [str(out), taken]
     broadcast_object_list(told)
-    if told[0].startswith("!"):
-        raise FileExistsError(f"run folder must be new or empty, got {told[0][1:]}; choose another --out, or remove it")
-    return Path(told[0])
+    name, taken = told
+    if taken:
+        raise FileExistsError(f"run folder must be new or empty, got {name}; choose another --out, or remove it")
+    return Path(name)
 
 
 def _first_free(preset: str) -> Path:
@@ -214,9 +255,6 @@ def _phantom_store(run: Run, out: Path, accelerator: Accelerator) -> Store:
 
 
 def _patches(run: Run, store: Store) -> Paired:
-    scale = run.model.arguments["scale"]
-    if scale != store.manifest.scale:
-        raise ConfigError(f"model.arguments.scale must be the store's {store.manifest.scale}, got {scale}")
     data = run.data
     return Paired(store, split="train", patch=data.patch, seed=run.seed, augment=data.augment, noise_std=data.noise_std)
 
@@ -224,7 +262,7 @@ def _patches(run: Run, store: Store) -> Paired:
 def _batches(run: Run, patches: Paired, accelerator: Accelerator, progress: Progress) -> Iterator[Batch]:
     """The share of each global batch that is this process's, on its device, endlessly."""
     numbers = StepBatches(batch=run.data.batch, rank=accelerator.process_index, processes=accelerator.num_processes)
-    workers = min(run.data.workers, cores())
+    workers = min(run.data.workers, share_of_cores())
     loader = DataLoader(
         patches,
         batch_sampler=numbers,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 def append(path: Path, kind: str, values: Mapping[str, float | int | str | None]) -> None:
     """Append one line, `{"kind": kind, …}`, in a single write; numbers that JSON cannot hold become null."""
-    row = {"kind": kind, **{key: _finite(value) for key, value in values.items()}}
-    line = json.dumps(row, allow_nan=False) + "\n"
+    line = json.dumps({"kind": kind, **finite(values)}, allow_nan=False) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         os.write(handle, line.encode())
@@ -18,5 +17,8 @@ def append(path: Path, kind: str, values: Mapping[str, float | int | str | None]
         os.close(handle)
 
 
-def _finite(value: float | str | None) -> float | str | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(values: Mapping[str, float | int | str | None]) -> dict[str, float | int | str | None]:
+    """The values with None for numbers that JSON cannot hold."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
