@@ -32,3 +32,8 @@ def test_the_public_names_are_there_and_sorted(package: str) -> None:
     module = importlib.import_module(f"coresr_{package}")
     assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_carries_the_licence(package: str) -> None:
+    assert (ROOT / "packages" / f"coresr-{package}" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
