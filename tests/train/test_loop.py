@@ -1,3 +1,4 @@
+import contextlib
 import copy
 from collections.abc import Iterator
 
@@ -133,3 +134,31 @@ def test_the_gradient_is_clipped_to_its_norm_and_logged_before() -> None:
     )
     assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-3)
     assert float(step.terms["sr/gradient_norm"]) > 1e-2
+
+
+class Scaler:
+    """A float16 scaler of a given scale, as far as the loop asks it."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def get_scale(self) -> float:
+        return self.scale
+
+
+@pytest.mark.parametrize(("scale", "stops"), [(1.0, False), (0.5, True)])
+def test_with_a_scaler_overflow_is_its_own_affair_until_no_scale_helps(
+    scale: float, stops: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "backward", lambda self, loss: loss.backward())
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", lambda self, parameters, clip: torch.tensor(float("inf")))
+    monkeypatch.setattr(Accelerator, "scaler", Scaler(scale), raising=False)
+    monkeypatch.setattr(Accelerator, "__init__", lambda self, cpu: None)
+    monkeypatch.setattr(Accelerator, "autocast", lambda self: contextlib.nullcontext())
+    monkeypatch.setattr(Accelerator, "optimizer_step_was_skipped", True)
+    monkeypatch.setattr(Accelerator, "unwrap_model", lambda self, model: pytest.fail("a skipped step is not averaged"))
+    if stops:
+        with pytest.raises(FloatingPointError, match="must be finite"):
+            list(run(one_phase(), 1))
+    else:
+        assert len(list(run(one_phase(), 1))) == 1

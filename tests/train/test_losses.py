@@ -42,7 +42,7 @@ def test_every_loss_is_float32_under_autocast_and_reaches_every_pixel(name: str)
     plain = LOSSES[name](sr, hr)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(LOSSES[name](sr, hr), plain)
-        assert LOSSES[name](sr.bfloat16(), hr).dtype == torch.float32
+        assert LOSSES[name](sr.bfloat16(), hr.bfloat16()).dtype == torch.float32
     plain.backward()  # type: ignore[no-untyped-call]
     assert sr.grad is not None
     assert sr.grad.isfinite().all()

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from coresr_data import Store, WholeSlice, open_store, whole_slices
+from coresr_data import open_store
 from coresr_models import ModelSpec, complete, load
 from coresr_train.config import parse, read_toml
-from coresr_train.presets import ConfigError, Data, Run, Validation, quick_x2
+from coresr_train.presets import ConfigError, Data, Run, quick_x2
 from coresr_train.run import train
 
 
@@ -55,23 +54,9 @@ def test_equal_seeds_give_equal_bits_whatever_the_workers_and_others_do_not(tiny
     assert not equal(first, weights(train(other)))
 
 
-def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_path: Path) -> None:
-    first = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=1)))
-    second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
-    assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
-    assert equal(weights(first), weights(second))
-
-
 def test_training_improves_on_bicubic(tiny_run: Run) -> None:
     out = train(replace(tiny_run, steps=60, optim=replace(tiny_run.optim, learning_rate=3e-3)))
     assert rows(out, "valid")[-1]["gain_db"] > 0.3
-
-
-def test_a_run_ends_early_when_its_patience_is_lost(tiny_run: Run) -> None:
-    # no validation improves by 100 dB but the first, which has nothing to beat
-    stop = Validation(every_epochs=1, patience=2, min_delta=100.0)
-    out = train(replace(tiny_run, steps=1000, validation=stop))
-    assert len(rows(out, "valid")) == 3
 
 
 def test_a_budget_ends_the_run_with_its_learning_rate_at_zero(tiny_run: Run) -> None:
@@ -134,25 +119,6 @@ def test_an_epoch_longer_than_the_run_does_not_leave_it_on_the_ramp(tiny_run: Ru
     rates = [row["learning_rate"] for row in rows(by_steps, "train")]
     assert rates[0] > 0.9 * tiny_run.optim.learning_rate
     assert rates[-1] < 0.01 * tiny_run.optim.learning_rate
-
-
-def test_validation_takes_no_more_slices_than_it_may(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int | None] = []
-
-    def counted(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
-        asked.append(most)
-        return whole_slices(store, split, most=most)
-
-    monkeypatch.setattr("coresr_train.run.whole_slices", counted)
-    train(replace(tiny_run, validation=Validation(slices=1)))
-    assert set(asked) == {1}
-
-
-def test_the_checkpoint_says_how_grey_levels_entered_and_what_computed(tiny_run: Run) -> None:
-    about = load(train(tiny_run) / "last.safetensors").provenance
-    assert (about["data"]["dtype"], about["data"]["window"]) == ("uint8", [0.0, 255.0])
-    assert (about["machine"]["device"], about["machine"]["precision"]) == ("cpu", "fp32")
-    assert about["protocol"]["grey"] == "uint8, 0 → 0, 255 → 1"
 
 
 def test_the_settings_of_a_run_start_another_by_their_file(tiny_run: Run, tmp_path: Path) -> None:

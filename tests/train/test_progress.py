@@ -1,0 +1,48 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from coresr_train.length import Length
+from coresr_train.loop import Step
+from coresr_train.presets import quick_x2
+from coresr_train.progress import LOG_EVERY, Progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still unless told."""
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def rows(path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_row_is_the_mean_since_the_last_and_leaves_validations_out_of_the_speed(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    accelerator = Accelerator(cpu=True)
+    run = replace(quick_x2(), budget_seconds=None, steps=15)
+    progress = Progress(run, tmp_path / "metrics.jsonl", Length(run, 1.0, accelerator), accelerator)
+    for number in range(1, 16):
+        clock[0] += 0.5
+        progress.waited(0.1)
+        terms = {"sr/l1": torch.tensor(float(number)), "sr/gradient_norm": torch.tensor(1.0)}
+        progress.step(Step(number=number, learning_rate=0.1 / number, terms=terms), last=number == 15)
+        if number == 3:
+            clock[0] += 100  # a validation
+            progress.said("valid")
+    first, second = rows(tmp_path / "metrics.jsonl")
+    assert (first["step"], second["step"]) == (LOG_EVERY, 15)
+    assert (first["sr/l1"], second["sr/l1"]) == (5.5, 13.0)
+    for row in (first, second):
+        assert row["patches_per_second"] == pytest.approx(run.data.batch / 0.5)
+        assert row["wait_share"] == pytest.approx(0.2)
+    assert second["learning_rate"] == pytest.approx(0.1 / 15)
+    assert "15 steps, 0.500 s a step (median), 32 patches/s" in progress.close()

@@ -1,0 +1,59 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from coresr_data import Store, WholeSlice, whole_slices
+from coresr_models import load
+from coresr_train.presets import Run, Validation
+from coresr_train.run import train
+
+
+def rows(out: Path, kind: str) -> list[dict[str, float]]:
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["kind"] == kind]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "last.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_validation_takes_no_more_slices_than_it_may(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def counted(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
+        asked.append(most)
+        return whole_slices(store, split, most=most)
+
+    monkeypatch.setattr("coresr_train.validation.whole_slices", counted)
+    train(replace(tiny_run, validation=Validation(slices=1)))
+    assert set(asked) == {1}
+
+
+def test_the_checkpoint_says_how_grey_levels_entered_and_what_computed(tiny_run: Run) -> None:
+    about = load(train(tiny_run) / "last.safetensors").provenance
+    assert (about["data"]["dtype"], about["data"]["window"]) == ("uint8", [0.0, 255.0])
+    assert (about["machine"]["device"], about["machine"]["precision"]) == ("cpu", "fp32")
+    assert about["protocol"]["grey"] == "uint8, 0 → 0, 255 → 1"
+
+
+def test_a_run_ends_early_when_its_patience_is_lost(tiny_run: Run) -> None:
+    # no validation improves by 100 dB but the first, which has nothing to beat
+    stop = Validation(every_epochs=1, patience=2, min_delta=100.0)
+    out = train(replace(tiny_run, steps=1000, validation=stop))
+    assert len(rows(out, "valid")) == 3
+
+
+def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_path: Path) -> None:
+    first = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=1)))
+    second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
+    assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
+    assert equal(weights(first), weights(second))
