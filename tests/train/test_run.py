@@ -146,3 +146,10 @@ def test_misfits_are_refused_before_a_folder_is_made(
     with pytest.raises(ValueError, match=said):
         train(replace(unet, **{group: replace(getattr(unet, group), **fields)}))
     assert not Path(tiny_run.out).exists()
+
+
+def test_the_seed_decides_the_first_weights_too(tiny_run: Run, tmp_path: Path) -> None:
+    still = replace(tiny_run, steps=1, optim=replace(tiny_run.optim, learning_rate=1e-12, ema_decay=0.0))
+    first = weights(train(still))
+    other = weights(train(replace(still, seed=1, out=str(tmp_path / "other"))))
+    assert (first["conv_first.weight"] - other["conv_first.weight"]).abs().max() > 1e-3

@@ -57,3 +57,13 @@ def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_pa
     second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
     assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
     assert equal(weights(first), weights(second))
+
+
+def test_best_is_kept_where_later_validations_are_worse(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdicts = iter([False, True, False, False])
+    monkeypatch.setattr("coresr_train.stopping.Patience.is_best", lambda self, value: next(verdicts))
+    out = train(replace(tiny_run, steps=50, validation=Validation(every_epochs=1)))
+    steps = [row["step"] for row in rows(out, "valid")]
+    assert len(steps) == 4
+    best, last = (load(out / f"{name}.safetensors").provenance["valid"]["model"]["step"] for name in ("best", "last"))
+    assert (best, last) == (steps[1], steps[3])
