@@ -1,6 +1,7 @@
 """What the run computes on: processes, threads, precision."""
 
 import os
+import warnings
 from datetime import timedelta
 
 import torch
@@ -17,6 +18,8 @@ def start(run: Run) -> Accelerator:
     """
     on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU", "").lower() in {"1", "true", "yes"}
     precision = resolved(run.precision, on_cpu=on_cpu)
+    # torch renames the argument, which accelerate does not know yet
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
     accelerator = Accelerator(
         cpu=on_cpu,
         mixed_precision="no" if precision == "fp32" else precision,
