@@ -473,3 +473,13 @@ def test_clipped_pixels_are_counted(tmp_path: Path, capsys: pytest.CaptureFixtur
     share = 100 * float(((doubled < -0.5) | (doubled >= 255.5)).mean())
     assert share > 1
     assert f"{share:.3f} % of pixels clipped" in said
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys, runpy; sys.modules['coresr_models'] = None; runpy.run_module('coresr_eval', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 69
+    assert ended.stderr.endswith("install coresr-data and coresr-models beside coresr-eval\n")
+    assert len(ended.stderr.splitlines()) == 1

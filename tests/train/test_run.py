@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from coresr_data import open_store
 from coresr_models import ModelSpec, complete, load
 from coresr_train.config import parse, read_toml
-from coresr_train.presets import ConfigError, Data, Run, quick_x2
+from coresr_train.presets import ConfigError, Data, Run, Validation, quick_x2
 from coresr_train.run import train
 
 
@@ -153,3 +153,10 @@ def test_the_seed_decides_the_first_weights_too(tiny_run: Run, tmp_path: Path) -
     first = weights(train(still))
     other = weights(train(replace(still, seed=1, out=str(tmp_path / "other"))))
     assert (first["conv_first.weight"] - other["conv_first.weight"]).abs().max() > 1e-3
+
+
+def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_path: Path) -> None:
+    first = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=1)))
+    second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
+    assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
+    assert equal(weights(first), weights(second))

@@ -1,5 +1,6 @@
 """`python -m coresr_eval {score,upscale}`: how good a model is, and its image of a slice. Needs `coresr-eval[cli]`."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,15 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coresr_data import Store, Window, from_unit, open_store, to_unit, whole_slices
-from coresr_data.cli import Parser, UsageError, run
-from coresr_data.intensity import clipped_share, default_window
-from coresr_data.volume import SUFFIXES, read_slice, write_slice
 from coresr_eval.inference import tiled
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score
 from coresr_eval.report import Crop, summary, write_json, write_page, write_scores
-from coresr_models import Checkpoint, complete, load
-from coresr_models.blocks import Bicubic
+
+try:
+    from coresr_data import Store, Window, from_unit, open_store, to_unit, whole_slices
+    from coresr_data.cli import Parser, UsageError, run
+    from coresr_data.intensity import clipped_share, default_window
+    from coresr_data.volume import SUFFIXES, read_slice, write_slice
+    from coresr_models import Checkpoint, complete, load
+    from coresr_models.blocks import Bicubic
+except ImportError as missing:  # the metrics do without them, the command line cannot
+    print(f"coresr: error: {missing}; install coresr-data and coresr-models beside coresr-eval", file=sys.stderr)
+    raise SystemExit(69) from missing
 
 CROP = 192
 """Side in HR pixels of what the page shows of a slice."""
