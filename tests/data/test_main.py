@@ -226,3 +226,13 @@ def test_levels_that_fill_little_of_the_window_are_named_with_the_remedy(
         *("prepare", tmp_path / "plug", tmp_path / "fit", "--scale", 2, "--gap", 0), *("--window", 0, 4095)
     )
     assert "caution" not in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [("--split", "0.7/0.3", "like 0.7/0.15/0.15, got 0.7/0.3"), ("--train", "0-9", "like 0:250, got 0-9")],
+)
+def test_a_malformed_split_ends_with_64_and_an_example(
+    command: Callable[..., Ended], slices: Path, tmp_path: Path, flag: str, value: str, said: str
+) -> None:
+    refused(command("prepare", slices, tmp_path / "store", "--scale", 2, flag, value), 64, flag, said)

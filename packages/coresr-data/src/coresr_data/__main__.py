@@ -1,6 +1,6 @@
 """`python -m coresr_data {phantom,prepare,inspect}`: from slices to a store, and what a store holds."""
 
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,12 +82,18 @@ def _parser() -> Parser:
 
 
 def _fractions(text: str) -> Fractions:
-    train, valid, test = (float(part) for part in text.split("/"))
+    try:
+        train, valid, test = (float(part) for part in text.split("/"))
+    except ValueError:
+        raise ArgumentTypeError(f"must be three shares of depth like 0.7/0.15/0.15, got {text}") from None
     return train, valid, test
 
 
 def _range(text: str) -> tuple[int, int]:
-    first, last = (int(part) for part in text.split(":"))
+    try:
+        first, last = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise ArgumentTypeError(f"must be two slice numbers like 0:250, got {text}") from None
     return first, last
 
 
