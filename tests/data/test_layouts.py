@@ -148,7 +148,9 @@ def test_equal_slices_are_found_between_cores_too(make_core: MakeCore, tmp_path:
 def test_equal_slices_within_one_split_are_fine(make_core: MakeCore, tmp_path: Path) -> None:
     source = make_core("plug", numbers=range(24))
     (source / "slice_0001.png").write_bytes((source / "slice_0000.png").read_bytes())
-    prepare(source, tmp_path / "store", scale=2)
+    first, second = prepare(source, tmp_path / "store", scale=2).manifest.cores[0].slices[:2]
+    assert first.sha256 == second.sha256
+    assert first.split == second.split == "train"
 
 
 def test_a_slice_of_another_size_ends_it_without_a_store(make_core: MakeCore, tmp_path: Path) -> None:

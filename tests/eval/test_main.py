@@ -181,6 +181,7 @@ def test_the_page_says_what_the_model_was_trained_on(store: Path, tmp_path: Path
     assert all(("trained on this store" in text) == name.startswith("here") for name, text in said.items())
     assert all(("scores say nothing" in text) == (name == "here-train") for name, text in said.items())
     assert len(said) == 4
+    assert all("slices train 0–3, test 6–9; at least 2 slices between" in text for text in said.values())
 
 
 def test_a_second_score_replaces_the_first_whole(store: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,11 @@ def test_validating_more_often_does_not_change_the_weights(tiny_run: Run, tmp_pa
     second = train(replace(tiny_run, steps=40, validation=Validation(every_epochs=10), out=str(tmp_path / "other")))
     assert (len(rows(first, "valid")), len(rows(second, "valid"))) == (3, 1)
     assert equal(weights(first), weights(second))
+
+
+def test_a_store_that_lost_an_array_is_refused_before_a_folder_is_made(tiny_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.data.store, tmp_path / "store")
+    (tmp_path / "store" / "slices" / "hr.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"hr\.npy, which is not there"):
+        train(replace(tiny_run, data=replace(tiny_run.data, store=str(tmp_path / "store"))))
+    assert not Path(tiny_run.out).exists()

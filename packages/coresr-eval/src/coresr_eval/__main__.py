@@ -186,8 +186,12 @@ def _notes(model: Model, store: Store, split: str, crops: int) -> list[str]:
             notes.append("It was trained on another store, which may hold the same rock.")
         else:
             notes.append(f"It was trained on this store. {SEEN.get(split, '')}".strip())
-    parts = ", ".join(f"{key} {value}" for key, value in store.manifest.split.items())
-    notes.append(f"The store was split by depth ({parts} slices); this is its {split} part.")
+    parts, gap = store.manifest.split["parts"], store.manifest.split["gap"]
+    if isinstance(parts, dict):
+        shares = "slices " + ", ".join(f"{part} {first}–{last}" for part, (first, last) in parts.items())
+    else:
+        shares = f"shares {parts}"
+    notes.append(f"The store was split by depth ({shares}; at least {gap} slices between); this is its {split} part.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
     return notes
 

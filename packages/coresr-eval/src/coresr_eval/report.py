@@ -199,7 +199,7 @@ def write_whole(path: Path, data: bytes) -> None:
     aside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         # os.open and not tempfile, which writes 0600: the kernel takes the umask off by itself
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:  # noqa: PTH123
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:  # noqa: PTH123 - with a mode
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -224,7 +224,7 @@ def _ramp() -> Colours:
 
 def _homeless(text: str) -> str:
     """The text with the home folder as `~`: who made a report where is not its subject."""
-    home = os.path.expanduser("~")  # noqa: PTH111
+    home = os.path.expanduser("~")  # noqa: PTH111 - unlike Path.home, never raises
     # not after a letter, digit, `/` or `+`: there it is the middle of a longer path, or of base64
     return re.sub(rf"(?<![\w./+-]){re.escape(home)}(?![\w.-])", "~", text) if len(home) > 1 else text
 
