@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy import ndimage
 
 from coresr_data import prepare
-from coresr_data.volume import write_slice
+from coresr_data.formats.images import write_slice
 from coresr_models import load
 
 # without averaging, so that the weights compared are those of the last step

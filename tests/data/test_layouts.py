@@ -1,32 +1,52 @@
-"""What people have becomes a store whose LR is MATLAB's and whose splits do not leak."""
+"""What people have is found: which files are which core's HR and LR."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from numpy.typing import NDArray
 
-from coresr_data.degrade import bicubic
-from coresr_data.intensity import Window
-from coresr_data.layouts import find_cores, prepare
-from coresr_data.store import Store
-from coresr_data.volume import open_slices, write_slice
+from coresr_data.formats.images import write_slice
+from coresr_data.layouts import LAYOUTS, Layout, Reading, find, recognised
 
 MakeCore = Callable[..., Path]
+Levels = NDArray[np.uint8]
+
+
+def levels_of(*shape: int, seed: int = 0) -> Levels:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def save(path: Path, *shape: int, seed: int = 0) -> Levels:
+    """A volume or an image of noise, by the suffix of its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = levels_of(*shape, seed=seed)
+    if path.suffix == ".npy":
+        np.save(path, levels)
+    else:
+        tifffile.imwrite(path, levels, photometric="minisblack")
+    return levels
+
+
+# Slices
 
 
 def test_one_folder_is_one_core(slices: Path) -> None:
-    (core,) = find_cores(slices)
-    assert (core.core, len(core)) == ("plug", 24)
+    (source,) = find(slices)
+    assert recognised(slices) == "slices"
+    assert (source.core, len(source.slices), source.images) == ("plug", 24, ("hr", "lr"))
+    assert (dict(source.lr), source.splits, source.published, source.depth) == ({}, None, False, 1)
 
 
 def test_one_folder_per_core_is_several_cores_by_name(make_core: MakeCore, tmp_path: Path) -> None:
     make_core("src/b", numbers=range(3))
     make_core("src/a", numbers=range(4))
     (tmp_path / "src" / "notes").mkdir()
-    assert [(core.core, len(core)) for core in find_cores(tmp_path / "src")] == [("a", 4), ("b", 3)]
+    for layout in ("auto", "slices"):
+        assert [(one.core, len(one.slices)) for one in find(tmp_path / "src", layout)] == [("a", 4), ("b", 3)]
 
 
 def test_slices_both_directly_and_below_are_refused_unless_the_layout_says_which(make_core: MakeCore) -> None:
@@ -35,185 +55,280 @@ def test_slices_both_directly_and_below_are_refused_unless_the_layout_says_which
     with pytest.raises(
         ValueError, match=r"or in one folder per core below it, got both \(a/ too\); say --layout slices"
     ):
-        find_cores(source)
-    assert [core.core for core in find_cores(source, "slices")] == ["src"]
+        find(source)
+    assert [one.core for one in find(source, "slices")] == ["src"]
 
 
 def test_hidden_folders_are_passed_over(make_core: MakeCore) -> None:
     source = make_core("src", numbers=range(3))
     make_core("src/.thumbnails", numbers=range(4))
-    assert [core.core for core in find_cores(source)] == ["src"]
+    assert [one.core for one in find(source)] == ["src"]
 
 
 def test_a_folder_without_slices_is_missing_input(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        find_cores(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        find_cores(tmp_path / "nowhere")
+    for source in (tmp_path, tmp_path / "nowhere"):
+        for layout in LAYOUTS:
+            with pytest.raises(FileNotFoundError):
+                find(source, layout)
 
 
-def test_hr_is_the_source_and_lr_is_hr_degraded_as_matlab_does(store: Store, slices: Path) -> None:
-    volume = open_slices(slices)
-    (core,) = store.manifest.cores
-    hr, lr = store.hr(core), store.lr(core)
-    assert len(core.slices) == 20
-    for row, one in enumerate(core.slices):
-        np.testing.assert_array_equal(hr[row], volume[volume.numbers.index(one.number)])
-        np.testing.assert_array_equal(lr[row], bicubic(hr[row], 2))
-
-
-def test_the_manifest_says_where_everything_came_from(store: Store) -> None:
-    m = store.manifest
-    (core,) = m.cores
-    assert (m.scale, m.dtype, m.window, m.voxel_um, m.degradation) == (2, "uint8", (0, 255), 2.5, "bicubic")
-    assert m.split == {"parts": [0.7, 0.15, 0.15], "gap": 2}
-    assert (core.name, core.height, core.width, core.cropped) == ("plug", 24, 32, (0, 0))
-    assert core.slices[3].source == "plug/slice_0003.png"
-    assert len({one.sha256 for one in core.slices}) == 20
-    by_split = {name: [one.number for one in core.slices if one.split == name] for name in ("train", "valid", "test")}
-    assert by_split == {"train": [*range(14)], "valid": [16, 17, 18], "test": [21, 22, 23]}
-
-
-def test_sizes_that_do_not_divide_are_cropped_at_the_far_edges_and_recorded(
-    make_core: MakeCore, tmp_path: Path
-) -> None:
-    source = make_core("plug", numbers=range(12), size=(20, 26))
-    store = prepare(source, tmp_path / "store", scale=3)
-    (core,) = store.manifest.cores
-    assert (core.height, core.width, core.cropped) == (6, 8, (2, 2))
-    hr = store.hr(core)
-    assert hr.shape[1:] == (18, 24)
-    np.testing.assert_array_equal(hr[0], open_slices(source)[0][:18, :24])
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
-def test_levels_keep_their_dtype(tmp_path: Path, dtype: str) -> None:
-    rng = np.random.default_rng(0)
-    levels = (1000 * rng.random((12, 8, 12))).astype(dtype)
-    for z, image in enumerate(levels):
-        path = tmp_path / "plug" / f"{z}.tif"
-        path.parent.mkdir(exist_ok=True)
-        write_slice(path, image)
-    store = prepare(tmp_path / "plug", tmp_path / "store", scale=2, window=Window(0, 1000))
-    (core,) = store.manifest.cores
-    assert store.hr(core).dtype == store.lr(core).dtype == dtype
-    np.testing.assert_array_equal(store.hr(core)[0], levels[0])
-    assert store.manifest.window == (0, 1000)
-
-
-def test_float_slices_need_a_declared_window(tmp_path: Path) -> None:
-    write_slice(tmp_path / "0.tif", np.zeros((4, 4), np.float32))
-    with pytest.raises(ValueError, match="^window must be declared for float32"):
-        prepare(tmp_path, tmp_path / "store", scale=2)
-    assert not (tmp_path / "store").exists()
-
-
-def test_cores_of_several_dtypes_are_refused(make_core: MakeCore, tmp_path: Path) -> None:
-    make_core("src/a", numbers=range(9))
-    (tmp_path / "src" / "b").mkdir()
-    write_slice(tmp_path / "src" / "b" / "0.png", np.zeros((8, 8), np.uint16))
+def test_a_layout_that_is_none_is_refused(slices: Path) -> None:
+    layout: Layout = "heap"  # type: ignore[assignment]
     with pytest.raises(
-        ValueError, match="^cores must share a dtype, got uint8 in a and uint16 in b; prepare them apart$"
+        ValueError, match="^layout must be one of auto, slices, stack, paired, pair, unpaired, deeprock"
     ):
-        prepare(tmp_path / "src", tmp_path / "store", scale=2)
+        find(slices, layout)
 
 
-def test_cores_of_several_sizes_share_a_store(make_core: MakeCore, tmp_path: Path) -> None:
-    make_core("src/a", numbers=range(9), size=(16, 24))
-    make_core("src/b", numbers=range(9), size=(32, 20), seed=1)
-    store = prepare(tmp_path / "src", tmp_path / "store", scale=2)
-    assert [store.lr(core).shape[1:] for core in store.manifest.cores] == [(8, 12), (16, 10)]
-    assert [one.split for one in store.manifest.cores[0].slices] == [
-        one.split for one in store.manifest.cores[1].slices
+def test_slices_of_several_sizes_are_several_sources_of_one_core(make_core: MakeCore) -> None:
+    source = make_core("plug", numbers=range(6), size=(16, 24))
+    write_slice(source / "slice_0003.png", levels_of(8, 8))
+    found = find(source, "slices", Reading(several_sizes=True))
+    assert [(one.core, one.slices.size, one.slices.numbers) for one in found] == [
+        ("plug", (16, 24), (0, 1, 2, 4, 5)),
+        ("plug", (8, 8), (3,)),
     ]
 
 
-def test_equal_slices_in_two_splits_are_refused_and_no_store_appears(make_core: MakeCore, tmp_path: Path) -> None:
-    source = make_core("plug", numbers=range(24))
-    (source / "slice_0023.png").write_bytes((source / "slice_0000.png").read_bytes())
-    match = r"got plug/slice_0000\.png in train and plug/slice_0023\.png in test with equal levels"
-    with pytest.raises(ValueError, match=match):
-        prepare(source, tmp_path / "store", scale=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["plug"]
+def test_slices_are_cut_along_another_axis(make_core: MakeCore) -> None:
+    source = make_core("plug", numbers=range(6), size=(16, 24))
+    (along_z,), (along_x,) = find(source), find(source, reading=Reading(axis="x"))
+    assert (len(along_x.slices), along_x.slices.size) == (24, (6, 16))
+    np.testing.assert_array_equal(along_x.slices[5], [along_z.slices[z][:, 5] for z in range(6)])
 
 
-def test_equal_slices_are_found_between_cores_too(make_core: MakeCore, tmp_path: Path) -> None:
-    make_core("src/a", numbers=range(24))
-    make_core("src/b", numbers=range(100, 124), seed=1)
-    (tmp_path / "src/b/slice_0123.png").write_bytes((tmp_path / "src/a/slice_0000.png").read_bytes())
-    with pytest.raises(ValueError, match="splits must not share a slice"):
-        prepare(tmp_path / "src", tmp_path / "store", scale=2)
+# Volumes
 
 
-def test_equal_slices_within_one_split_are_fine(make_core: MakeCore, tmp_path: Path) -> None:
-    source = make_core("plug", numbers=range(24))
-    (source / "slice_0001.png").write_bytes((source / "slice_0000.png").read_bytes())
-    first, second = prepare(source, tmp_path / "store", scale=2).manifest.cores[0].slices[:2]
-    assert first.sha256 == second.sha256
-    assert first.split == second.split == "train"
+def test_a_volume_file_is_one_core(tmp_path: Path) -> None:
+    levels = save(tmp_path / "plug.npy", 5, 8, 9)
+    assert recognised(tmp_path / "plug.npy") == "stack"
+    (source,) = find(tmp_path / "plug.npy")
+    assert (source.core, source.slices.names[3]) == ("plug", "plug.npy[3]")
+    np.testing.assert_array_equal(source.slices[3], levels[3])
+    (source,) = find(tmp_path / "plug.npy", "stack", Reading(axis="y"))
+    np.testing.assert_array_equal(source.slices[2], levels[:, 2])
 
 
-def test_a_slice_of_another_size_ends_it_without_a_store(make_core: MakeCore, tmp_path: Path) -> None:
-    source = make_core("plug", numbers=range(24))
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(source / "slice_0005.png")
-    with pytest.raises(ValueError, match=r"slice_0005\.png must be 48×64 uint8"):
-        prepare(source, tmp_path / "store", scale=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["plug"]
+def test_a_folder_of_volumes_is_one_core_each(tmp_path: Path) -> None:
+    save(tmp_path / "set" / "b.tif", 5, 8, 9)
+    save(tmp_path / "set" / "a.tif", 4, 8, 9)
+    (tmp_path / "set" / "readme.txt").write_text("two cores")
+    assert recognised(tmp_path / "set") == "stack"
+    assert [(one.core, len(one.slices)) for one in find(tmp_path / "set")] == [("a", 4), ("b", 5)]
 
 
-def test_only_slices_of_a_split_are_read(make_core: MakeCore, tmp_path: Path) -> None:
-    source = make_core("plug", numbers=range(24))
-    (source / "slice_0010.png").write_bytes(b"")
-    store = prepare(source, tmp_path / "store", scale=2, split={"train": (0, 5), "test": (20, 23)})
-    assert [one.number for one in store.manifest.cores[0].slices] == [0, 1, 2, 3, 4, 5, 20, 21, 22, 23]
-    assert store.manifest.split == {"parts": {"train": [0, 5], "test": [20, 23]}, "gap": 2}
+def test_a_header_beside_its_levels_is_one_volume(tmp_path: Path) -> None:
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 9 8 5\nElementType = MET_UCHAR\nElementDataFile = plug.raw\n"
+    (tmp_path / "plug.mhd").write_text(header)
+    (tmp_path / "plug.raw").write_bytes(levels_of(5, 8, 9).tobytes())
+    (source,) = find(tmp_path)
+    np.testing.assert_array_equal(source.slices[4], levels_of(5, 8, 9)[4])
 
 
-def test_a_taken_store_is_refused_untouched(store: Store, slices: Path) -> None:
-    before = (store.path / "dataset.json").read_bytes()
-    with pytest.raises(FileExistsError, match="remove it or name another"):
-        prepare(slices, store.path, scale=2)
-    assert (store.path / "dataset.json").read_bytes() == before
+def test_a_series_is_one_volume_and_folders_of_them_are_several(real_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    assert recognised(real_data / "core-ct") == "stack"
+    (source,) = find(real_data / "core-ct")
+    assert (len(source.slices), source.slices.size, source.slices.voxel_um) == (4, (512, 512), (500, 430, 430))
+    for core in ("top", "foot"):
+        (tmp_path / core).mkdir()
+        for path in (real_data / "core-ct").iterdir():
+            (tmp_path / core / path.name).write_bytes(path.read_bytes())
+    assert [(one.core, len(one.slices)) for one in find(tmp_path)] == [("foot", 4), ("top", 4)]
+
+
+# Pairs of slices
+
+
+def pair(folder: Path, name: str, *, scale: int = 2, size: int = 8, tail: str = "", seed: int = 0) -> None:
+    """`hr/<name>` and `lr/<name><tail>` below a folder."""
+    for image, side, end in (("hr", scale * size, ""), ("lr", size, tail)):
+        (folder / image).mkdir(parents=True, exist_ok=True)
+        write_slice(folder / image / f"{name}{end}.png", levels_of(side, side, seed=seed))
+
+
+@pytest.mark.parametrize("tail", ["", "x2", "X2"])
+def test_pairs_have_the_same_names_or_a_tail_that_says_the_scale(tmp_path: Path, tail: str) -> None:
+    for number in (3, 1, 2):
+        pair(tmp_path / "set", f"{number:04d}", tail=tail, seed=number)
+    assert recognised(tmp_path / "set") == "paired"
+    (source,) = find(tmp_path / "set")
+    assert (source.core, source.slices.numbers, source.splits) == ("set", (1, 2, 3), None)
+    assert source.slices.names == ("hr/0001.png", "hr/0002.png", "hr/0003.png")
+    for k in range(3):
+        np.testing.assert_array_equal(source.slices[k], levels_of(16, 16, seed=k + 1))
+        np.testing.assert_array_equal(source.lr[2][k], levels_of(8, 8, seed=k + 1))
+
+
+def test_a_tail_is_only_cut_off_where_all_lr_names_have_it(tmp_path: Path) -> None:
+    pair(tmp_path, "1x2")
+    pair(tmp_path, "2")
+    (source,) = find(tmp_path)
+    assert source.lr[2].names == ("lr/1x2.png", "lr/2.png")
+
+
+def test_pairs_may_lie_in_capital_folders_and_one_folder_per_core(tmp_path: Path) -> None:
+    pair(tmp_path / "a", "7")
+    for core in ("sand", "coal"):
+        for image in ("hr", "lr"):
+            (tmp_path / "set" / image.upper() / core).mkdir(parents=True)
+            levels = (tmp_path / "a" / image / "7.png").read_bytes()
+            (tmp_path / "set" / image.upper() / core / "7.png").write_bytes(levels)
+    assert recognised(tmp_path / "set") == "paired"
+    assert [one.core for one in find(tmp_path / "set")] == ["coal", "sand"]
+
+
+def test_pairs_below_train_valid_and_test_bring_their_split(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "train", "valid", "test")):
+        pair(tmp_path / split, f"{number}", seed=number)
+    assert recognised(tmp_path) == "paired"
+    (source,) = find(tmp_path)
+    assert source.splits == ("train", "train", "valid", "test")
+    assert not source.published
+
+
+def test_several_scales_have_a_folder_each(tmp_path: Path) -> None:
+    for number in range(3):
+        for folder, side in (("hr", 16), ("lr_x2", 8), ("LR_X4", 4)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write_slice(tmp_path / folder / f"{number}.png", levels_of(side, side, seed=number))
+    (source,) = find(tmp_path, "paired", Reading(scales=(2, 4)))
+    assert {scale: volume.size for scale, volume in source.lr.items()} == {2: (8, 8), 4: (4, 4)}
+    with pytest.raises(FileNotFoundError, match="must hold a folder lr_x3 or lr, got"):
+        find(tmp_path, "paired", Reading(scales=(3,)))
+
+
+def test_pairs_of_several_sizes_are_accepted_on_request(tmp_path: Path) -> None:
+    pair(tmp_path, "1", size=8)
+    pair(tmp_path, "2", size=6)
+    with pytest.raises(
+        ValueError, match="got 16×16 in .*1.png and 12×12 in .*2.png; crop them, or say --several-sizes"
+    ):
+        find(tmp_path)
+    found = find(tmp_path, reading=Reading(several_sizes=True))
+    assert [(one.slices.size, one.lr[2].size) for one in found] == [((16, 16), (8, 8)), ((12, 12), (6, 6))]
+
+
+def test_names_whose_numbers_do_not_tell_them_apart_are_numbered_by_place(tmp_path: Path) -> None:
+    for name in ("b_SRF_2", "a_SRF_2"):
+        pair(tmp_path, name)
+    (source,) = find(tmp_path)
+    assert source.slices.numbers == (0, 1)
+    assert source.slices.names == ("hr/a_SRF_2.png", "hr/b_SRF_2.png")
+
+
+# Scan pairs
+
+
+def scans(folder: Path, *, depth: int, scale: int, slices: int = 4) -> tuple[Levels, Levels]:
+    hr = save(folder / "hr_2um.npy", depth * slices, 6 * scale, 7 * scale)
+    lr = save(folder / "lr_6um.npy", slices, 6, 7, seed=1)
+    return hr, lr
+
+
+@pytest.mark.parametrize(("depth", "scale", "middle"), [(1, 3, 0), (3, 3, 1), (2, 2, 1), (4, 4, 2)])
+def test_lr_slices_pair_with_the_middle_of_the_hr_slices_they_cover(
+    tmp_path: Path, depth: int, scale: int, middle: int
+) -> None:
+    hr, lr = scans(tmp_path / "plug", depth=depth, scale=scale)
+    assert recognised(tmp_path / "plug") == "pair"
+    (source,) = find(tmp_path / "plug", reading=Reading(scales=(scale,)))
+    assert (source.core, source.depth, source.off_centre) == ("plug", depth, depth % 2 == 0)
+    assert source.slices.numbers == source.lr[scale].numbers == tuple(depth * i + middle for i in range(4))
+    for i in range(4):
+        np.testing.assert_array_equal(source.slices[i], hr[depth * i + middle])
+        np.testing.assert_array_equal(source.lr[scale][i], lr[i])
+
+
+def test_scan_pairs_are_cut_along_any_axis(tmp_path: Path) -> None:
+    hr, lr = scans(tmp_path, depth=3, scale=3)
+    (source,) = find(tmp_path, "pair", Reading(scales=(3,), axis="x"))
+    assert (len(source.slices), source.slices.size, source.lr[3].size) == (7, (12, 18), (4, 6))
+    np.testing.assert_array_equal(source.slices[5], hr[:, :, 16])
+    np.testing.assert_array_equal(source.lr[3][5], lr[:, :, 5])
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("hr", "lr", "reason"),
     [
-        ({"scale": 1}, "^scale must be 2 or more, got 1$"),
-        ({"scale": 50}, "^slices must be at least 50 pixels a side for scale 50, got 48×64 in plug$"),
-        ({"window": Window(5, 5)}, "^window must be LOW < HIGH"),
-        ({"voxel_um": 0.0}, "^voxel size must be positive micrometres, got 0.0$"),
-        ({"voxel_um": float("nan")}, "^voxel size must be positive"),
-        ({"degradation": "nearest"}, "^degradation must be one of bicubic, got nearest$"),
-        ({"gap": -1}, "^gap must be"),
-        ({"split": (0.5, 0.5, 0.5)}, "^split must be three fractions"),
+        ((9, 18, 21), (4, 6, 7), "^HR must have 1 or 3 slices for each LR slice, got 9 in .*hr.npy and 4 in .*lr.npy"),
+        ((8, 18, 21), (4, 6, 7), "^HR must have 1 or 3 slices for each LR slice, got 8"),
+        ((4, 18, 20), (4, 6, 7), "^HR must be 3 times as large as LR, got 18×20 in .* and 6×7 in .* be 18×21"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_before_anything_is_written(
-    slices: Path, tmp_path: Path, options: dict[str, Any], reason: str
+def test_scans_of_other_ratios_are_refused(
+    tmp_path: Path, hr: tuple[int, ...], lr: tuple[int, ...], reason: str
 ) -> None:
+    save(tmp_path / "hr.npy", *hr)
+    save(tmp_path / "lr.npy", *lr)
     with pytest.raises(ValueError, match=reason):
-        prepare(slices, tmp_path / "new" / "store", **{"scale": 2, **options})
-    assert list(tmp_path.iterdir()) == []
+        find(tmp_path, "pair", Reading(scales=(3,)))
 
 
-def test_the_real_sandstone_is_split_seven_one_one(sandstone: Store) -> None:
-    (core,) = sandstone.manifest.cores
-    assert [(one.number, one.split) for one in core.slices] == [
-        *((number, "train") for number in (0, 50, 100, 150, 180, 200, 250)),
-        (300, "valid"),
-        (400, "test"),
+def test_scans_whose_voxels_do_not_fit_the_scale_are_refused(tmp_path: Path) -> None:
+    for name, side, um in (("hr", 12, 2), ("lr", 4, 7)):
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif",
+            levels_of(side, side, side),
+            imagej=True,
+            resolution=(1 / um, 1 / um),
+            metadata={"spacing": um, "unit": "um", "axes": "ZYX"},
+        )
+    with pytest.raises(
+        ValueError, match="^LR voxel must be 6×6×6 µm for scale 3 and an HR voxel of 2×2×2 µm, got 7×7×7"
+    ):
+        find(tmp_path, "pair", Reading(scales=(3,)))
+
+
+def test_scans_of_two_dtypes_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "hr.npy", 4, 12, 12)
+    np.save(tmp_path / "lr.npy", levels_of(4, 4, 4).astype(np.uint16))
+    with pytest.raises(ValueError, match="^HR and LR must share a dtype, got uint8 in .*hr.npy and uint16 in .*lr.npy"):
+        find(tmp_path, "pair", Reading(scales=(3,)))
+
+
+def test_a_scan_pair_has_one_scale_and_two_volumes(tmp_path: Path) -> None:
+    scans(tmp_path, depth=1, scale=2)
+    with pytest.raises(ValueError, match="^scale must be one for scanned LR, got 2, 4; name one$"):
+        find(tmp_path, "pair", Reading(scales=(2, 4)))
+    save(tmp_path / "hr_again.npy", 4, 4, 4)
+    with pytest.raises(FileNotFoundError, match="one volume called hr… and one called lr…"):
+        find(tmp_path, "pair", Reading(scales=(2,)))
+
+
+# Unpaired
+
+
+def test_unpaired_cores_hold_hr_or_lr(make_core: MakeCore, tmp_path: Path) -> None:
+    make_core("set/hr/sand", numbers=range(3), size=(16, 24))
+    make_core("set/hr/coal", numbers=range(3), size=(16, 24))
+    save(tmp_path / "set" / "lr" / "one.tif", 5, 8, 9)
+    found = find(tmp_path / "set", "unpaired", Reading(scales=(3,)))
+    assert [(one.core, one.images, len(one.slices), one.slices.size) for one in found] == [
+        ("coal", ("hr",), 3, (16, 24)),
+        ("sand", ("hr",), 3, (16, 24)),
+        ("one", ("lr",), 5, (8, 9)),
     ]
-    assert (core.height, core.width) == (288, 288)
-    np.testing.assert_array_equal(sandstone.lr(core)[8], bicubic(sandstone.hr(core)[8], 2))
+    assert [one.hr is None for one in found] == [False, False, True]
+    assert list(found[2].lr) == [3]
+    assert recognised(tmp_path / "set") == "paired"  # never guessed
 
 
-def test_a_slice_of_one_grey_level_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "plug").mkdir()
-    for number in range(8):
-        levels = np.random.default_rng(number).integers(0, 255, (16, 16)).astype(np.uint8)
-        write_slice(tmp_path / "plug" / f"{number}.png", np.zeros_like(levels) if number == 7 else levels)
-    with pytest.raises(ValueError, match=r"7\.png must hold rock, got grey level 0 alone"):
-        prepare(tmp_path / "plug", tmp_path / "store", scale=2, gap=0)
-    assert not (tmp_path / "store").exists()
-    prepare(tmp_path / "plug", tmp_path / "store", scale=2, gap=0, split={"train": (0, 4), "valid": (5, 6)})
+def test_links_out_of_the_folder_are_refused_in_every_layout(tmp_path: Path) -> None:
+    pair(tmp_path / "set", "1")
+    path = tmp_path / "set" / "lr" / "1.png"
+    (tmp_path / "elsewhere.png").write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(ValueError, match="must stay inside .*--allow-external-links"):
+        find(tmp_path / "set")
+    (source,) = find(tmp_path / "set", reading=Reading(external_links=True))
+    assert source.lr[2][0].shape == (8, 8)
+
+
+def test_names_in_bytes_are_found(tmp_path: Path) -> None:
+    pair(tmp_path / os.fsdecode(b"core \xff"), os.fsdecode(b"slice \xfe 1"))
+    (source,) = find(tmp_path / os.fsdecode(b"core \xff"))
+    assert source.core == r"core \xff"
+    assert source.slices.names == (r"hr/slice \xfe 1.png",)

@@ -1,17 +1,16 @@
 """Where a patch is cut is a pure function of seed and number; every epoch visits everything once."""
 
+import hashlib
 import random
 import time
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from coresr_data.patches import Draw, Plan, draw, keyed, order, plan, turned
+from coresr_data.patches import TRIES, Draw, Plan, draw, keyed, order, plan, ranks
 
 laws = settings(deadline=None, max_examples=50)
 
@@ -55,6 +54,22 @@ def test_an_integer_is_the_same_key_whatever_its_type() -> None:
         keyed("crop", 3.0)  # type: ignore[arg-type]
 
 
+@laws
+@given(st.lists(st.one_of(st.integers(), st.text()), max_size=4))
+def test_a_key_is_philoxs_key_and_nothing_of_the_system(parts: list[int | str]) -> None:
+    framed = b"".join(
+        len(text).to_bytes(4, "little") + text
+        for text in (f"{'str' if isinstance(part, str) else 'int'}:{part}".encode() for part in parts)
+    )
+    words = int.from_bytes(hashlib.blake2b(framed, digest_size=16).digest(), "little")
+    expected = np.random.Philox(key=words).random_raw(9)
+    np.testing.assert_array_equal(keyed(*parts).bit_generator.random_raw(9), expected)
+
+
+def test_a_name_that_is_not_utf_8_is_a_key_too() -> None:
+    assert keyed("plug\udcff").bit_generator.random_raw() != keyed("plug\udcfe").bit_generator.random_raw()
+
+
 # Order
 
 
@@ -67,6 +82,18 @@ def test_an_epoch_is_a_permutation(seed: int, epoch: int, n: int) -> None:
 def test_no_two_seeds_and_epochs_share_an_order() -> None:
     orders = {order(seed, epoch, 63).tobytes() for seed in range(100) for epoch in range(10)}
     assert len(orders) == 1000
+
+
+@laws
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=60))
+def test_ranks_are_a_stable_order_whatever_is_equal(bits: list[int]) -> None:
+    array = np.array(bits, np.uint64)
+    np.testing.assert_array_equal(ranks(array), np.argsort(array, kind="stable"))
+
+
+def test_streams_are_orders_of_their_own() -> None:
+    orders = {order(0, 0, 63, stream).tobytes() for stream in ("", "lr", "hr")}
+    assert len(orders) == 3
 
 
 def test_every_place_of_an_epoch_is_equally_likely() -> None:
@@ -89,6 +116,31 @@ def test_an_epoch_is_as_many_patches_as_fit_without_overlap() -> None:
 def test_a_patch_that_does_not_fit_the_smallest_image_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=rf"must be 1 to 17 pixels, the smallest image's side, got {size}; change"):
         layout((24, 32), (40, 17), size=size)
+
+
+@laws
+@given(
+    st.lists(st.tuples(st.integers(8, 60), st.integers(8, 60), st.floats(0, 1)), min_size=1, max_size=6),
+    st.integers(1, 8),
+)
+def test_images_get_patches_by_their_share_of_rock(images: list[tuple[int, int, float]], size: int) -> None:
+    heights, widths, rock = (np.array(column) for column in zip(*images, strict=True))
+    if not rock.any():
+        with pytest.raises(ValueError, match="^images must hold rock, got none in "):
+            plan(heights, widths, size, rock)
+        return
+    full, weighted = plan(heights, widths, size), plan(heights, widths, size, rock)
+    patches, shares = (np.diff(one.ends, prepend=0) for one in (full, weighted))
+    assert (shares[rock == 0] == 0).all()
+    assert (shares[rock > 0] >= 1).all()
+    assert (np.abs(shares - patches * rock) <= 0.5)[shares > 1].all()
+    np.testing.assert_array_equal(plan(heights, widths, size, np.ones(len(rock))).ends, full.ends)
+
+
+def test_images_without_rock_are_never_drawn() -> None:
+    some = plan(np.full(5, 24), np.full(5, 24), 8, np.array([0, 1, 0, 0.5, 0]))
+    images = [draw(some, 0, number).image for number in range(some.epoch)]
+    assert np.bincount(images, minlength=5).tolist() == [0, 9, 0, 5, 0]
 
 
 # Draws
@@ -169,6 +221,67 @@ def test_a_billion_samples_are_jumped_in_less_than_a_tenth_of_a_second() -> None
     assert min(times) < 0.1
 
 
+def test_a_stream_is_drawn_apart() -> None:
+    one, other = ([draw(SOME, 0, number, stream=stream)[:4] for number in range(100)] for stream in ("", "lr"))
+    assert np.mean([a == b for a, b in zip(one, other, strict=True)]) < 0.1
+    cuts = [{d.item: d[1:4] for d in (draw(SOME, 0, n, stream=s) for n in range(SOME.epoch))} for s in ("", "lr")]
+    assert np.mean([cuts[0][item] == cuts[1][item] for item in range(SOME.epoch)]) < 0.1
+
+
+# Rock
+
+
+@laws
+@given(st.integers(0, 2**64), st.integers(0, 10**6), st.floats(0, 1))
+def test_where_everything_is_rock_nothing_changes(seed: int, number: int, least: float) -> None:
+    assert draw(SOME, seed, number, rock=lambda *_: 1.0, least=least) == draw(SOME, seed, number)
+
+
+@laws
+@given(st.integers(0, 2**64), st.integers(0, 10**6), st.floats(0, 1))
+def test_the_first_place_with_enough_rock_is_taken_and_else_the_best(seed: int, number: int, least: float) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def rock(image: int, y: int, x: int) -> float:
+        asked.append((image, y, x))
+        return float(keyed("rock", image, y, x).random())
+
+    found = draw(SOME, seed, number, rock=rock, least=least)
+    shares = [float(keyed("rock", *place).random()) for place in asked]
+    assert (found.image, found.y, found.x) in asked
+    assert asked[0] == draw(SOME, seed, number)[:3]
+    assert {place[0] for place in asked} == {found.image}
+    if shares[-1] >= least:
+        assert asked[-1] == found[:3]
+        assert all(share < least for share in shares[:-1])
+    else:
+        assert len(asked) == TRIES
+        assert asked[int(np.argmax(shares))] == found[:3]
+    plain = draw(SOME, seed, number)
+    assert (found.symmetry, found.epoch, found.item) == (plain.symmetry, plain.epoch, plain.item)
+
+
+def test_just_enough_rock_is_enough() -> None:
+    shares = iter([0.5, 0.9])
+    assert draw(SOME, 0, 1, rock=lambda *_: next(shares), least=0.5) == draw(SOME, 0, 1)
+
+
+def test_candidates_reach_everywhere() -> None:
+    asked: list[tuple[int, int]] = []
+    one = layout((10, 12), size=8)
+    for number in range(200):
+        draw(one, 0, number, rock=lambda image, y, x: asked.append((y, x)) or 0.0, least=0.5)  # type: ignore[func-returns-value]
+    assert len(asked) == 200 * TRIES
+    counts = np.zeros((3, 5))
+    np.add.at(counts, tuple(np.array(asked).T), 1)
+    assert np.abs(counts - len(asked) / 15).max() < 5 * np.sqrt(len(asked) / 15)
+
+
+def test_without_rock_anywhere_the_place_is_the_first_drawn() -> None:
+    for number in range(50):
+        assert draw(SOME, 0, number, rock=lambda *_: 0.0, least=0.5) == draw(SOME, 0, number)
+
+
 def test_negative_numbers_are_refused() -> None:
     with pytest.raises(IndexError, match="^sample number must be 0 or more, got -1: a run has no end"):
         draw(SOME, 0, -1)
@@ -181,39 +294,3 @@ def test_draws_are_those_that_a_run_recorded() -> None:
         Draw(image=0, y=2, x=2, symmetry=4, epoch=0, item=1),
         Draw(image=0, y=14, x=11, symmetry=4, epoch=29411764, item=11),
     ]
-
-
-# Symmetries
-
-
-def test_the_eight_symmetries_are_eight() -> None:
-    square = np.arange(9).reshape(3, 3)
-    images = [turned(square, symmetry) for symmetry in range(8)]
-    assert len({image.tobytes() for image in map(np.ascontiguousarray, images)}) == 8
-    for image in images:
-        assert image[1, 1] == 4
-        assert sorted(image.ravel()) == list(range(9))
-        corners = [int(image[y, x]) for y, x in ((0, 0), (0, 2), (2, 2), (2, 0), (0, 0))]
-        assert all((a, b) not in {(0, 8), (8, 0), (2, 6), (6, 2)} for a, b in pairwise(corners))
-
-
-def test_symmetry_zero_changes_nothing_one_turns_left_and_four_mirrors() -> None:
-    image = np.array([[0, 1], [2, 3]])
-    np.testing.assert_array_equal(turned(image, 0), [[0, 1], [2, 3]])
-    np.testing.assert_array_equal(turned(image, 1), [[1, 3], [0, 2]])
-    np.testing.assert_array_equal(turned(image, 4), [[1, 0], [3, 2]])
-
-
-@pytest.mark.parametrize("symmetry", range(8))
-def test_a_symmetry_acts_alike_on_both_sizes(symmetry: int) -> None:
-    def enlarged(image: NDArray[np.float64]) -> NDArray[np.float64]:
-        return image.repeat(3, axis=0).repeat(3, axis=1)
-
-    lr = np.random.default_rng(0).random((5, 5))
-    np.testing.assert_array_equal(turned(enlarged(lr), symmetry), enlarged(turned(lr, symmetry)))
-
-
-def test_leading_axes_stay_in_place() -> None:
-    stack = np.random.default_rng(0).random((3, 4, 4))
-    for symmetry in range(8):
-        np.testing.assert_array_equal(turned(stack, symmetry)[2], turned(stack[2], symmetry))

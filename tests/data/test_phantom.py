@@ -143,7 +143,7 @@ def test_a_field_has_unit_variance_and_the_declared_covariance() -> None:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     out = tmp_path_factory.mktemp("phantom") / "new" / "out"
-    return out, write_phantom(out, cores=6, slices=2, size=32, seed=5)
+    return out, write_phantom(out, cores=6, slices=2, size=32, spacing=3, seed=5)
 
 
 def test_folders_are_named_after_the_rocks_and_numbered_when_they_repeat(
@@ -158,9 +158,9 @@ def test_folders_are_named_after_the_rocks_and_numbered_when_they_repeat(
 
 def test_files_are_grey_pngs_that_hold_the_slices_of_the_core(written: tuple[Path, list[Path]]) -> None:
     for rock, folder in zip(ROCKS, written[1], strict=False):
-        assert sorted(path.name for path in folder.iterdir()) == ["0000.png", "0001.png"]
-        volume = phantom(rock, slices=2, size=32, seed=5)
-        for z in range(2):
+        assert sorted(path.name for path in folder.iterdir()) == ["0000.png", "0003.png"]
+        volume = phantom(rock, slices=6, size=32, seed=5)
+        for z in (0, 3):
             with Image.open(folder / f"{z:04d}.png") as image:
                 assert (image.format, image.mode) == ("PNG", "L")
                 np.testing.assert_array_equal(np.asarray(image), volume[z])
@@ -216,4 +216,6 @@ def test_too_small_a_size_and_too_few_cores_are_refused(tmp_path: Path) -> None:
         write_phantom(tmp_path / "new" / "out", size=15)
     with pytest.raises(ValueError, match=r"cores must be at least 1, got 0; "):
         write_phantom(tmp_path / "out", cores=0)
+    with pytest.raises(ValueError, match=r"spacing must be at least 1, got 0; "):
+        write_phantom(tmp_path / "out", spacing=0)
     assert list(tmp_path.iterdir()) == []

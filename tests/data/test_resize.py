@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from coresr_data.resize import KERNELS, Kernel, axis_matrix, imresize, resizing
+from coresr_data.resize import KERNELS, Kernel, Separable, axis_matrix, imresize, resizing
 
 SCALES = (0.5, 1 / 3, 0.25, 2.0, 3.0, 4.0)
 each_kernel = pytest.mark.parametrize("kernel", get_args(Kernel))
@@ -360,6 +360,65 @@ def test_resizing_commutes_with_the_eight_symmetries(h: int, w: int, scale: int,
         turned = torch.rot90(x, turns)
         assert_close(resized(turned), torch.rot90(resized(x), turns))
         assert_close(resized(turned.flip(1)), torch.rot90(resized(x), turns).flip(1))
+
+
+def blurred_bins(height: int = 24, width: int = 18, tau: float = 1e-3) -> Separable:
+    """A Gaussian of 4 pixels, then bins of 3: singular values over some decades."""
+
+    def axis(n: int) -> Tensor:
+        places = np.arange(n)
+        weights = [np.exp(-0.5 * ((places[:, None] - m) / 4) ** 2) for m in (places, -1 - places, 2 * n - 1 - places)]
+        blur = np.sum(weights, axis=0)
+        return torch.from_numpy((blur / blur.sum(axis=1, keepdims=True)).reshape(n // 3, 3, n).mean(axis=1))
+
+    return Separable(rows=axis(height), columns=axis(width), tau=tau)
+
+
+def test_a_truncated_inverse_is_that_of_the_largest_singular_values() -> None:
+    operator = blurred_bins()
+    whole = np.kron(operator.rows, operator.columns)
+    u, s, vt = scipy.linalg.svd(whole, full_matrices=False)
+    kept = s >= 1e-3 * s.max()
+    assert 5 < kept.sum() < len(s) - 5
+    assert np.abs(np.log(s / (1e-3 * s.max()))).min() > 1e-3  # none so near the limit that rounding decides
+    expected = vt[kept].T @ np.diag(1 / s[kept]) @ u[:, kept].T
+    assert_close(dense(operator.pinv, 8, 6), expected, atol=1e-9)
+
+
+def test_a_truncated_inverse_obeys_moore_penrose_on_what_is_kept() -> None:
+    operator = blurred_bins()
+    a, p = dense(operator.forward, 24, 18), dense(operator.pinv, 8, 6)
+    assert_close(p @ a @ p, p, atol=1e-9)
+    assert_close((a @ p).T, a @ p, atol=1e-9)
+    assert_close((p @ a).T, p @ a, atol=1e-9)
+    largest = np.linalg.norm(a, 2)
+    assert np.linalg.norm(a @ p @ a - a, 2) < 1e-3 * largest
+    assert np.linalg.norm(p, 2) <= 1e3 / largest * (1 + 1e-9)
+
+
+def test_a_smaller_tau_keeps_more() -> None:
+    y = blurred_bins().forward(noise(24, 18))
+    off = [
+        float((blurred_bins(tau=tau).forward(blurred_bins(tau=tau).pinv(y)) - y).norm()) for tau in (0.1, 1e-2, 1e-4)
+    ]
+    assert off[0] > 2 * off[1] > 4 * off[2]
+
+
+def test_without_tau_the_inverse_is_the_exact_one_of_before() -> None:
+    operator = resizing(12, 8, 0.5)
+    assert operator.tau == 0
+    truncated = Separable(rows=operator.rows, columns=operator.columns, tau=1e-6)
+    assert_close(truncated.pinv(noise(6, 4)), operator.pinv(noise(6, 4)))
+
+
+def test_a_truncated_inverse_has_gradients_and_answers_in_float32() -> None:
+    operator = blurred_bins(12, 9)
+    assert torch.autograd.gradcheck(operator.pinv, (noise(2, 4, 3).requires_grad_(),))
+    single = operator.pinv(noise(4, 3).float())
+    assert single.dtype == torch.float32
+    assert_close(single, operator.pinv(noise(4, 3)), atol=1e-3)
+    with pytest.raises(ValueError, match=r"^image must be \(\.\.\., 4, 3\) .* got \(3, 4\)$"):
+        operator.pinv(noise(3, 4))
 
 
 def test_the_operator_has_the_gradients_of_a_linear_map() -> None:

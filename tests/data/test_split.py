@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coresr_data.split import SPLITS, Fractions, by_fraction, by_ranges, refuse_equal_slices
+from coresr_data.split import (
+    SPLITS,
+    Fractions,
+    Micrometres,
+    borders,
+    by_core,
+    by_fraction,
+    by_ranges,
+    equal_slices,
+    gap_in_slices,
+    refuse_equal_slices,
+)
 
 SANDSTONE = (0, 50, 100, 150, 180, 200, 250, 300, 400)
 
@@ -139,3 +150,50 @@ def test_equal_slices_are_refused_across_splits_and_fine_within_one() -> None:
     refuse_equal_slices([("train", "a/0.png", "x"), ("train", "a/1.png", "x"), ("test", "b/0.png", "y")])
     with pytest.raises(ValueError, match=r"got a/0\.png in train and b/7\.png in test with equal levels; remove one$"):
         refuse_equal_slices([("train", "a/0.png", "x"), ("valid", "a/5.png", "z"), ("test", "b/7.png", "x")])
+
+
+def test_equal_slices_are_listed_with_the_first_of_their_kind() -> None:
+    digests = [("train", "a", "x"), ("test", "b", "x"), ("valid", "c", "x"), ("train", "d", "x"), ("train", "e", "y")]
+    assert equal_slices(digests) == [(("train", "a"), ("test", "b")), (("train", "a"), ("valid", "c"))]
+
+
+@pytest.mark.parametrize(
+    ("length", "voxel", "slices"), [(50, 2.23, 23), (50, 50, 1), (0.3, 0.1, 3), (0, 1, 0), (10.01, 10, 2), (60, 2, 30)]
+)
+def test_a_gap_in_micrometres_is_as_many_slices_as_span_it(length: float, voxel: float, slices: int) -> None:
+    assert gap_in_slices(Micrometres(length), voxel) == slices
+
+
+@pytest.mark.parametrize("length", [-1, float("nan"), float("inf")])
+def test_a_length_that_is_none_is_refused(length: float) -> None:
+    with pytest.raises(ValueError, match="^gap must be 0 or more micrometres, got"):
+        gap_in_slices(Micrometres(length), 1.0)
+
+
+def test_a_gap_in_micrometres_needs_a_voxel_size() -> None:
+    with pytest.raises(ValueError, match="^gap in micrometres must have a voxel size, got 50 um and none; give --vo"):
+        gap_in_slices(Micrometres(50), None)
+
+
+def test_cores_are_named_whole_or_by_patterns() -> None:
+    names = ["coal", "sand-1", "sand-2", "shale"]
+    assert by_core(names, {"train": ["sand*"], "test": ["coal"]}) == ["test", "train", "train", None]
+    assert by_core(names, {"train": ["sand-?", "sand-1"], "valid": ["shale"]}) == [None, "train", "train", "valid"]
+    assert by_core(["a*", "ab"], {"train": ["a*"], "test": ["ab"]}) == ["train", "test"]
+
+
+def test_core_names_that_fit_none_or_two_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match="^test must name cores among coal, sand, got chalk$"):
+        by_core(["coal", "sand", "coal"], {"train": ["sand"], "test": ["chalk"]})
+    with pytest.raises(ValueError, match="^a core must be in one split, got coal in train and test$"):
+        by_core(["coal", "sand"], {"train": ["*"], "test": ["coal"]})
+
+
+def test_borders_are_where_one_split_meets_the_next() -> None:
+    assert borders(["train", None, "train", None, "valid", "test", None, "test"]) == [(2, 4), (4, 5)]
+    assert borders([None, "train", "train"]) == []
+
+
+def test_fractions_of_ten_thousand_slices_that_cannot_fit_are_refused_quickly() -> None:
+    with pytest.raises(ValueError, match="got 10000 slices"):
+        by_fraction(range(10_000), (0.7, 0.15, 0.15), gap=6000)

@@ -20,8 +20,8 @@ pytest.importorskip("coresr_models")
 
 from coresr_data import Window, from_unit, imresize, open_store, prepare, to_unit
 from coresr_data.cli import run
+from coresr_data.formats.images import read_slice, write_slice
 from coresr_data.intensity import default_window
-from coresr_data.volume import read_slice, write_slice
 from coresr_eval.__main__ import CROP, _crop, main
 from coresr_eval.fidelity import psnr, ssim
 from coresr_eval.inference import tiled
@@ -181,7 +181,8 @@ def test_the_page_says_what_the_model_was_trained_on(store: Path, tmp_path: Path
     assert all(("trained on this store" in text) == name.startswith("here") for name, text in said.items())
     assert all(("scores say nothing" in text) == (name == "here-train") for name, text in said.items())
     assert len(said) == 4
-    assert all("slices train 0–3, test 6–9; at least 2 slices between" in text for text in said.values())
+    assert all("split into train 0–3; test 6–9." in text for text in said.values())
+    assert all("on both sides of a border correlate by" in text for text in said.values())
 
 
 def test_a_second_score_replaces_the_first_whole(store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from scipy import ndimage
 
 from coresr_data import prepare
-from coresr_data.volume import write_slice
+from coresr_data.formats.images import write_slice
 from coresr_models import ModelSpec, complete
 from coresr_train.presets import Data, Loss, Optim, Run, Validation
 
@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "slices").mkdir()
     for number, image in enumerate(levels):
         write_slice(folder / "slices" / f"{number:04}.png", image)
-    prepare(folder / "slices", folder / "store", scale=2, split=(0.78, 0.11, 0.11), gap=1)
+    prepare(folder / "slices", folder / "store", scale=2, split=(0.78, 0.11, 0.11), gap=1, accept_similar=True)
     return folder / "store"
 
 

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from coresr_data import Paired, StepBatches, open_store, prepare
-from coresr_data.volume import write_slice
+from coresr_data.formats.images import write_slice
 from coresr_models import EDSR
 from coresr_train.ema import averaged
 from coresr_train.loop import fit

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 USAGE = 64
 # sysexits; the first class that fits decides
@@ -18,6 +18,9 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (FloatingPointError, 70),  # numeric failure
     (ValueError, 65),  # bad data
 )
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001, argparse has no public name for it
 
 
 class UsageError(ValueError):

@@ -1,26 +1,25 @@
-"""A store as training patches and as whole slices for scoring."""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
-from typing import Any
+"""A store as training samples: item `k` is sample `k` of an endless run, a pure function of the seed and `k`."""
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from coresr_data.intensity import to_unit
-from coresr_data.patches import draw, keyed, plan, turned
-from coresr_data.store import Store
+from coresr_data.augment import Augmentation, Image, augmented, mixed, noisy, partner, turned
+from coresr_data.degrade import Recipe, apply_at
+from coresr_data.intensity import Window, to_unit
+from coresr_data.patches import Draw, keyed
+from coresr_data.reading import Cuts, tensor
+from coresr_data.store import HR, Store
+from coresr_data.volume import Levels
 
 
 class Paired(Dataset[dict[str, Tensor]]):
-    """Aligned training patches: item `k` is sample `k` of an endless run, `{"lr": (1, p/s, p/s), "hr": (1, p, p)}`.
+    """Aligned patches of a store of pairs: `{"lr": (1, p/s, p/s), "hr": (1, p, p)}`, float32.
 
-    `patch` is the side in HR pixels and a multiple of the scale (ValueError otherwise). `augment` draws one of the
-    eight flips and rotations, `noise_std` adds Gaussian noise of that standard deviation (on [0, 1]) to LR alone.
+    `patch` is the side p in HR pixels and a multiple of the scale s. Where the store has masks, a slice gets patches by
+    its share of rock, and each should lie on rock by the share `rock` at least. `augment` draws one of the eight flips
+    and rotations; `noise_std`, `jitter`, `cutblur` and `mixup` are those of `augment.Augmentation`, and off. ValueError
+    for what cannot be.
     """
 
     def __init__(
@@ -32,17 +31,15 @@ class Paired(Dataset[dict[str, Tensor]]):
         seed: int = 0,
         augment: bool = True,
         noise_std: float = 0.0,
+        jitter: float = 0.0,
+        cutblur: float = 0.0,
+        mixup: float = 0.0,
+        rock: float = 0.5,
     ) -> None:
-        scale = store.manifest.scale
-        if patch % scale:
-            raise ValueError(f"patch must be a multiple of scale {scale} in HR pixels, got {patch}")
-        if not 0 <= noise_std < np.inf:
-            raise ValueError(f"noise_std must be 0 or more, got {noise_std}")
-        self.store, self.seed, self.augment, self.noise_std = store, seed, augment, noise_std
-        self.rows = store.rows(split)
-        sizes = np.array([(core.height, core.width) for core, _ in self.rows], dtype=np.int64)
-        self.plan = plan(sizes[:, 0], sizes[:, 1], patch // scale)
-        self._maps: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self.store, self.seed, self.rows = store, seed, store.rows(split)
+        self.cuts = Cuts(store, self.rows, patch=patch, scale=store.scale, rock=rock)
+        self.plan = self.cuts.plan
+        self.steps = Augmentation(augment=augment, noise_std=noise_std, jitter=jitter, cutblur=cutblur, mixup=mixup)
 
     @property
     def epoch(self) -> int:
@@ -50,75 +47,130 @@ class Paired(Dataset[dict[str, Tensor]]):
         return self.plan.epoch
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
-        place = draw(self.plan, self.seed, number)
-        core, row = self.rows[place.image]
-        if core.name not in self._maps:
-            self._maps[core.name] = self.store.lr(core), self.store.hr(core)
-        lr, hr = self._maps[core.name]
-        window, scale, size = self.store.manifest.window, self.store.manifest.scale, self.plan.size
-        low = to_unit(_cut(lr, row, place.y, place.x, size), window)
-        high = to_unit(_cut(hr, row, scale * place.y, scale * place.x, scale * size), window)
-        if self.noise_std:
-            normal = keyed("noise", self.seed, place.epoch, place.item).standard_normal(low.shape, np.float32)
-            low = low + np.float32(self.noise_std) * normal
-        if self.augment:
-            low, high = turned(low, place.symmetry), turned(high, place.symmetry)
-        return {"lr": _tensor(low), "hr": _tensor(high)}
+        return _served(self, number)
 
-    def __getstate__(self) -> dict[str, object]:
-        # a worker process maps the files itself: a pickled memory map would carry all its pixels
-        return {**self.__dict__, "_maps": {}}
+    def levels(self, place: Draw) -> tuple[Levels, Levels]:
+        """The grey levels of LR and HR at a place."""
+        return self.cuts.lr(place), self.cuts.hr(place)
 
 
-class StepBatches(Sampler[list[int]]):
-    """The sample numbers of each optimizer step, endlessly: step t holds samples t·batch to (t + 1)·batch - 1.
+class Degraded(Dataset[dict[str, Tensor]]):
+    """Pairs from HR alone: LR is made for each patch when it is asked for, by steps that `recipe` draws for it.
 
-    `batch` is the global batch, which must divide by `processes`; process `rank`, counted from 0, takes its own
-    contiguous share of it, so that the number of processes changes nothing. ValueError for numbers that do not fit.
+    As `Paired` otherwise, and at the same places. LR is what the same steps make of the whole slice at that place: HR
+    is cut with the margin that the steps reach over, and only the true border of a slice is mirrored. `scale` is any
+    that HR divides by, the store's where none is given.
     """
 
-    def __init__(self, *, batch: int, rank: int = 0, processes: int = 1, first_step: int = 0) -> None:
-        if not 0 <= rank < processes:
-            raise ValueError(f"rank must be from 0 to below the number of processes, {processes}, got {rank}")
-        if first_step < 0:
-            raise ValueError(f"first_step must be 0 or more, got {first_step}")
-        if batch < 1 or batch % processes:
-            raise ValueError(f"batch must be a positive multiple of the {processes} processes, got {batch}")
-        self.batch, self.share, self.rank, self.first_step = batch, batch // processes, rank, first_step
+    def __init__(
+        self,
+        store: Store,
+        recipe: Recipe,
+        *,
+        scale: int | None = None,
+        split: str = "train",
+        patch: int,
+        seed: int = 0,
+        augment: bool = True,
+        noise_std: float = 0.0,
+        jitter: float = 0.0,
+        cutblur: float = 0.0,
+        mixup: float = 0.0,
+        rock: float = 0.5,
+    ) -> None:
+        self.store, self.recipe, self.seed, self.rows = store, recipe, seed, store.rows(split, "hr")
+        scale = store.scale if scale is None else scale
+        for height, width in {(core.height, core.width) for core, _ in self.rows}:
+            if scale < 1 or height % scale or width % scale:
+                raise ValueError(
+                    f"HR size must be a multiple of scale {scale}, got {height}×{width} in {store.path}; "
+                    "prepare a store with this scale"
+                )
+        self.cuts = Cuts(store, self.rows, patch=patch, scale=scale, rock=rock)
+        self.plan = self.cuts.plan
+        self.steps = Augmentation(augment=augment, noise_std=noise_std, jitter=jitter, cutblur=cutblur, mixup=mixup)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in count(self.first_step):
-            first = step * self.batch + self.rank * self.share
-            yield list(range(first, first + self.share))
+    @property
+    def epoch(self) -> int:
+        """Samples in one epoch: as many as fit into the split's slices without overlap."""
+        return self.plan.epoch
 
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        return _served(self, number)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WholeSlice:
-    """One slice of a store: `lr` (h, w) and `hr` (scale·h, scale·w), float32 in [0, 1]."""
-
-    core: str
-    number: int
-    lr: Tensor
-    hr: Tensor
-
-
-def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
-    """Every slice of a split in the order of the manifest, read as asked for; or `most` of them, evenly spread."""
-    window, rows = store.manifest.window, store.rows(split)
-    if most is not None and most < len(rows):
-        rows = [rows[round((i + 0.5) * len(rows) / most - 0.5)] for i in range(most)]
-    for core, row in rows:
-        yield WholeSlice(
-            core=core.name,
-            number=core.slices[row].number,
-            lr=_tensor(to_unit(store.lr(core)[row], window))[0],
-            hr=_tensor(to_unit(store.hr(core)[row], window))[0],
+    def levels(self, place: Draw) -> tuple[Levels, Levels]:
+        """The grey levels of LR, made now, and HR at a place."""
+        core, row = self.rows[place.image]
+        rng = keyed("degradation", self.seed, place.epoch, place.item)
+        lr = apply_at(
+            self.cuts.arrays(core, HR)[row],
+            self.recipe(rng),
+            y=place.y,
+            x=place.x,
+            size=self.plan.size,
+            scale=self.cuts.scale,
+            window=self.store.manifest.window,
+            rng=rng,
         )
+        return lr, self.cuts.hr(place)
 
 
-def _cut(array: NDArray[Any], row: int, y: int, x: int, size: int) -> NDArray[Any]:
-    return np.asarray(array[row, y : y + size, x : x + size])
+class Unpaired(Dataset[dict[str, Tensor]]):
+    """LR and HR patches that have nothing to do with each other, from all cores that hold LR and all that hold HR.
+
+    Sizes as in `Paired`, `patch` in HR pixels. Each side runs through epochs of its own; an epoch of the whole is the
+    longer of them. The HR patches are those of `Paired` and `Degraded` on the same slices.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        split: str = "train",
+        patch: int,
+        seed: int = 0,
+        augment: bool = True,
+        noise_std: float = 0.0,
+        rock: float = 0.5,
+    ) -> None:
+        self.store, self.seed = store, seed
+        self.lr, self.hr = (
+            Cuts(store, store.rows(split, image), patch=patch, scale=store.scale, rock=rock) for image in ("lr", "hr")
+        )
+        self.steps = Augmentation(augment=augment, noise_std=noise_std)
+
+    @property
+    def epoch(self) -> int:
+        """Samples in one epoch: as many patches as fit without overlap into the LR or the HR slices, if more."""
+        return max(self.lr.plan.epoch, self.hr.plan.epoch)
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        low, high = self.lr.draw(self.seed, number, "lr"), self.hr.draw(self.seed, number)
+        window, steps = self.store.manifest.window, self.steps
+        turns = (low.symmetry, high.symmetry) if steps.augment else (0, 0)
+        lr = _unit(self.lr.lr(low), turns[0], window)
+        lr = noisy(lr, steps.noise_std, (self.seed, low.epoch, low.item), turns[0])
+        return {"lr": tensor(lr), "hr": tensor(_unit(self.hr.hr(high), turns[1], window))}
 
 
-def _tensor(image: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image))[None]
+def _served(pairs: Paired | Degraded, number: int) -> dict[str, Tensor]:
+    place = pairs.cuts.draw(pairs.seed, number)
+    low, high = _images(pairs, place)
+    if pairs.steps.mixup:
+        key = pairs.seed, place.epoch, place.item
+        second, share = partner(key, pairs.epoch, pairs.steps.mixup)
+        other = _images(pairs, pairs.cuts.draw(pairs.seed, place.epoch * pairs.epoch + second))
+        low, high = mixed(low, other[0], share), mixed(high, other[1], share)
+    return {"lr": tensor(low), "hr": tensor(high)}
+
+
+def _images(pairs: Paired | Degraded, place: Draw) -> tuple[Image, Image]:
+    symmetry, window = place.symmetry if pairs.steps.augment else 0, pairs.store.manifest.window
+    low, high = (_unit(levels, symmetry, window) for levels in pairs.levels(place))
+    return augmented(low, high, (pairs.seed, place.epoch, place.item), symmetry, pairs.steps)
+
+
+def _unit(levels: Levels, symmetry: int, window: Window) -> Image:
+    # Turned as grey levels, of 8 bits a quarter of the bytes, and after they were copied row by row: in an image whose
+    # width is a power of two, all rows of a column compete for the same few lines of the processor's cache.
+    return to_unit(np.ascontiguousarray(turned(levels.copy(), symmetry)), window)

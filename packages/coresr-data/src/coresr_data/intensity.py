@@ -1,5 +1,6 @@
 """Grey levels ↔ float32 [0, 1]: a declared window, and its exact inverse."""
 
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +70,6 @@ def clipped_share(values: NDArray[np.floating], window: Window, dtype: DTypeLike
 
 def checked(window: Window) -> Window:
     """The window itself; ValueError where it is not finite or not ascending."""
-    if not (np.isfinite(window).all() and window.low < window.high):
+    if not (isfinite(window.low) and isfinite(window.high) and window.low < window.high):
         raise ValueError(f"window must be LOW < HIGH, both finite, got {window.low:g} {window.high:g}")
     return window

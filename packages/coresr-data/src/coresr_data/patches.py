@@ -5,12 +5,31 @@ keyed by what is drawn, never by what was drawn before, so that workers, ranks a
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
+
+TRIES = 16
+"""Places looked at for one with enough rock."""
+
+Rock = Callable[[int, int, int], float]
+"""(image, y, x) → the share of rock in the patch whose first LR row and column these are."""
+
+
+class _Key(ISeedSequence):
+    """The two words of a Philox key as they are: `Philox(key=…)` would ask the system for randomness first."""
+
+    def __init__(self, words: bytes) -> None:
+        self.words = words
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint64) -> NDArray[Any]:
+        del n_words, dtype
+        return np.frombuffer(self.words, "<u8")
 
 
 def keyed(*parts: str | int) -> np.random.Generator:
@@ -21,15 +40,27 @@ def keyed(*parts: str | int) -> np.random.Generator:
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
-        text = (f"str:{part}" if isinstance(part, str) else f"int:{index(part)}").encode()  # NumPy's integers, too
+        named = f"str:{part}" if isinstance(part, str) else f"int:{index(part)}"  # NumPy's integers, too
+        text = named.encode(errors="surrogatepass")  # names of files need not be UTF-8
         digest.update(len(text).to_bytes(4, "little") + text)
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest.digest(), "little")))
+    return np.random.Generator(np.random.Philox(_Key(digest.digest())))  # type: ignore[arg-type]  # narrow stubs
 
 
 @lru_cache(maxsize=4)
-def order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+def order(seed: int, epoch: int, n: int, stream: str = "") -> NDArray[np.int64]:
     """The permutation of `n` samples in an epoch, from raw Philox bits, which NumPy keeps stable between versions."""
-    return np.argsort(keyed("order", seed, epoch).bit_generator.random_raw(n), kind="stable")
+    return ranks(keyed("order", seed, epoch, *_named(stream)).bit_generator.random_raw(n))
+
+
+def ranks(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The stable order of the numbers, found as fast as an order that is stable where no two are equal."""
+    found = np.argsort(bits)
+    ordered = bits[found]
+    return np.argsort(bits, kind="stable") if (ordered[1:] == ordered[:-1]).any() else found
+
+
+def _named(stream: str) -> tuple[str, ...]:
+    return (stream,) if stream else ()
 
 
 class Draw(NamedTuple):
@@ -63,30 +94,57 @@ class Plan(NamedTuple):
         return int(self.ends[-1])
 
 
-def plan(heights: NDArray[np.int64], widths: NDArray[np.int64], size: int) -> Plan:
-    """Lay LR patches of `size` pixels over images of these LR sizes; ValueError where one is too small for a patch."""
+def plan(
+    heights: NDArray[np.int64], widths: NDArray[np.int64], size: int, rock: NDArray[np.float64] | None = None
+) -> Plan:
+    """Lay LR patches of `size` pixels over images of these LR sizes; ValueError where one is too small for a patch.
+
+    `rock` is the share of rock in each image: it gets that share of its patches, but one at least, and none where
+    there is no rock (ValueError where there is none in any).
+    """
     smallest = int(min(heights.min(), widths.min()))
     if not 1 <= size <= smallest:
         raise ValueError(
             f"an LR patch must be 1 to {smallest} pixels, the smallest image's side, got {size}; change the patch"
         )
-    return Plan(heights, widths, np.cumsum((heights // size) * (widths // size)), size)
+    patches = (heights // size) * (widths // size)
+    if rock is not None:
+        if not (rock > 0).any():
+            raise ValueError(f"images must hold rock, got none in {len(rock)}; look at their masks")
+        patches = np.where(rock > 0, np.maximum(np.floor(patches * rock + 0.5), 1), 0).astype(np.int64)
+    return Plan(heights, widths, np.cumsum(patches), size)
 
 
-def draw(plan: Plan, seed: int, number: int) -> Draw:
-    """Sample `number` (0, 1, 2 … over all epochs) of a run: each epoch a permutation, each patch at a keyed place."""
+def draw(plan: Plan, seed: int, number: int, *, stream: str = "", rock: Rock | None = None, least: float = 0.0) -> Draw:
+    """Sample `number` (0, 1, 2 … over all epochs) of a run: each epoch a permutation, each patch at a keyed place.
+
+    With `rock`, it is the first of up to TRIES keyed places that has the share `least` of it, or else the one with
+    most; the place drawn without is the first of them. A `stream` draws apart from the others with this seed.
+    """
     if number < 0:
         raise IndexError(f"sample number must be 0 or more, got {number}: a run has no end to count back from")
     epoch, place = divmod(number, plan.epoch)
-    item = int(order(seed, epoch, plan.epoch)[place])
-    image = int(np.searchsorted(plan.ends, item, side="right"))
-    bits = keyed("crop", seed, epoch, item).bit_generator.random_raw(3)
-    y = int(bits[0] % np.uint64(plan.heights[image] - plan.size + 1))
-    x = int(bits[1] % np.uint64(plan.widths[image] - plan.size + 1))
-    return Draw(image, y, x, int(bits[2] % np.uint64(8)), epoch, item)
+    item = int(order(seed, epoch, plan.epoch, stream)[place])
+    image = int(plan.ends.searchsorted(item, side="right"))
+    bits: list[int] = (
+        keyed("crop", seed, epoch, item, *_named(stream))
+        .bit_generator.random_raw(3 if rock is None else 2 * TRIES + 1)
+        .tolist()
+    )
+    symmetry = bits.pop(2) % 8
+    rows, columns = int(plan.heights[image]) - plan.size + 1, int(plan.widths[image]) - plan.size + 1
+    places = [(bits[i] % rows, bits[i + 1] % columns) for i in range(0, len(bits), 2)]
+    y, x = places[0] if rock is None else _rocky(places, lambda y, x: rock(image, y, x), least)
+    return Draw(image, y, x, symmetry, epoch, item)
 
 
-def turned(image: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """One of the square's eight symmetries on the last two axes: `symmetry % 4` quarter turns, from 4 on a flip."""
-    image = np.rot90(image, symmetry % 4, axes=(-2, -1))
-    return np.flip(image, axis=-1) if symmetry >= 4 else image
+def _rocky(places: list[tuple[int, int]], share: Callable[[int, int], float], least: float) -> tuple[int, int]:
+    """The first place with enough rock, else the first of those with most."""
+    best, most = places[0], -1.0
+    for place in places:
+        found = share(*place)
+        if found >= least:
+            return place
+        if found > most:
+            best, most = place, found
+    return best

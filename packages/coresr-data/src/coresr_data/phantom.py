@@ -17,9 +17,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from coresr_data.formats.images import write_slice
 from coresr_data.patches import keyed
 from coresr_data.store import written_aside
-from coresr_data.volume import write_slice
 
 __all__ = ["ROCKS", "Rock", "phantom", "write_phantom"]
 
@@ -305,14 +305,19 @@ def phantom(rock: Rock, *, slices: int, size: int, seed: int) -> NDArray[np.uint
     return _scan(rock, rng, rock.grow(rock, rng, (slices, size, size)))
 
 
-def write_phantom(out: Path, *, cores: int = 4, slices: int = 24, size: int = 256, seed: int = 0) -> list[Path]:
-    """Write `OUT/<core>/0000.png …`, 8-bit grey, and return the core folders; beyond four the rocks repeat.
+def write_phantom(
+    out: Path, *, cores: int = 4, slices: int = 24, size: int = 256, spacing: int = 4, seed: int = 0
+) -> list[Path]:
+    """Write `OUT/<core>/0000.png 0004.png …`, 8-bit grey, and return the core folders; beyond four the rocks repeat.
 
-    The folder appears whole or not at all. Raises FileExistsError where `out` holds anything, and ValueError for
-    cores or slices below 1 or size below 16.
+    Cores are `slices · spacing` voxels deep and every `spacing`-th slice is written: 24 slices in a row would show
+    one layer of grains, too alike to train on some and test on others. The folder appears whole or not at all.
+    Raises FileExistsError where `out` holds anything, and ValueError for cores, slices or spacing below 1 or size
+    below 16.
     """
     _at_least("cores", 1, cores)
     _at_least("slices", 1, slices)
+    _at_least("spacing", 1, spacing)
     _at_least("size", 16, size)
     names = []
     with written_aside(out) as aside:
@@ -321,7 +326,8 @@ def write_phantom(out: Path, *, cores: int = 4, slices: int = 24, size: int = 25
             rock = ROCKS[which]
             rock = replace(rock, name=f"{rock.name}-{again + 1}") if again else rock
             (aside / rock.name).mkdir()
-            for z, image in enumerate(phantom(rock, slices=slices, size=size, seed=seed)):
-                write_slice(aside / rock.name / f"{z:04d}.png", image)
+            core = phantom(rock, slices=slices * spacing, size=size, seed=seed)
+            for z in range(0, slices * spacing, spacing):
+                write_slice(aside / rock.name / f"{z:04d}.png", core[z])
             names.append(rock.name)
     return [out / name for name in names]

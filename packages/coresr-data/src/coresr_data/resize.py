@@ -105,14 +105,19 @@ def imresize(
 
 @dataclass(frozen=True, kw_only=True)
 class Separable:
-    """The linear operator A X = M_h X M_wᵀ on images, with its adjoint and its exact Moore–Penrose inverse.
+    """The linear operator A X = M_h X M_wᵀ on images, with its adjoint and its Moore–Penrose inverse.
 
-    `rows` is M_h (h_out, h_in) and `columns` M_w (w_out, w_in), both float64 of full rank. All three
-    operations take `(..., h, w)` of any float dtype and device, are differentiable, and answer in that dtype.
+    `rows` is M_h (h_out, h_in) and `columns` M_w (w_out, w_in), both float64. All three operations take
+    `(..., h, w)` of any float dtype and device, are differentiable, and answer in that dtype.
+
+    `tau` 0 inverts exactly, and both matrices must be of full rank and well conditioned for it. Above 0, singular
+    values s_i s_j of A below `tau` times the largest are left out: the inverse of what a blur has kept, for what it
+    wiped out would come back as noise 1 / tau times as strong.
     """
 
     rows: Tensor
     columns: Tensor
+    tau: float = 0.0
 
     def forward(self, image: Tensor) -> Tensor:
         """A x: from (..., h_in, w_in) to (..., h_out, w_out)."""
@@ -124,7 +129,13 @@ class Separable:
 
     def pinv(self, image: Tensor) -> Tensor:
         """A⁺ y, the smallest image that A maps to y (or the closest to it), (..., h_in, w_in)."""
-        return _both_axes(self._rows_pinv, image, self._columns_pinv)
+        if self.tau == 0:
+            return _both_axes(self._rows_pinv, image, self._columns_pinv)
+        (u_h, s_h, v_h), (u_w, s_w, v_w) = self._spectra
+        values = s_h[:, None] * s_w
+        kept = values >= self.tau * values.max()
+        inverse = torch.where(kept, 1 / values.where(kept, torch.ones_like(values)), 0)
+        return _both_axes(v_h, _both_axes(u_h.T, image, u_w.T) * inverse.to(image), v_w)
 
     @cached_property
     def _rows_pinv(self) -> Tensor:
@@ -133,6 +144,12 @@ class Separable:
     @cached_property
     def _columns_pinv(self) -> Tensor:
         return _pinv(self.columns)
+
+    @cached_property
+    def _spectra(self) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+        """U, s, V of either axis: M = U diag(s) Vᵀ."""
+        parts = (torch.linalg.svd(matrix, full_matrices=False) for matrix in (self.rows, self.columns))
+        return tuple((u, s, vt.T) for u, s, vt in parts)
 
 
 def _both_axes(rows: Tensor, image: Tensor, columns: Tensor) -> Tensor:

@@ -1,15 +1,44 @@
-"""Train, valid and test without leakage: by depth with a gap, never by shuffled slice.
+"""Train, valid and test without leakage: by depth with a gap or by core, never by shuffled slice.
 
 Neighbouring slices of a core show nearly the same rock, so a split that mixes them measures memory.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 SPLITS = ("train", "valid", "test")
 
 Fractions = tuple[float, float, float]
 Ranges = Mapping[str, tuple[int, int]]
+Cores = Mapping[str, Sequence[str]]
+"""Split → names of its cores, `*` and `?` standing for any letters."""
+Split = Fractions | Ranges | Cores | Literal["none"]
+
+
+class Micrometres(NamedTuple):
+    """A length along depth."""
+
+    length: float
+
+
+Gap = int | Micrometres
+
+
+def gap_in_slices(gap: Gap, voxel_um: float | None) -> int:
+    """How many slice numbers must lie between splits, `voxel_um` apart along depth; ValueError for a negative gap."""
+    if not isinstance(gap, Micrometres):
+        if gap < 0:
+            raise ValueError(f"gap must be a number of slices, 0 or more, got {gap}")
+        return gap
+    if not 0 <= gap.length < math.inf:
+        raise ValueError(f"gap must be 0 or more micrometres, got {gap.length:g}")
+    if voxel_um is None:
+        raise ValueError(f"gap in micrometres must have a voxel size, got {gap.length:g} um and none; give --voxel-um")
+    return math.ceil(gap.length / voxel_um - 1e-9)  # 0.3 / 0.1 is 3 slices, though not in floats
 
 
 def by_fraction(numbers: Sequence[int], fractions: Fractions, *, gap: int) -> list[str | None]:
@@ -20,7 +49,7 @@ def by_fraction(numbers: Sequence[int], fractions: Fractions, *, gap: int) -> li
     """
     if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-6):
         raise ValueError(f"split must be three fractions that sum to 1, got {'/'.join(map(str, fractions))}")
-    _check_gap(gap)
+    gap = gap_in_slices(gap, None)
     for usable in range(len(numbers), 0, -1):
         counts = _shares(usable, fractions)
         assigned = _blocks(numbers, counts, gap)
@@ -48,17 +77,18 @@ def _shares(n: int, fractions: Sequence[float]) -> list[int]:
 
 def _blocks(numbers: Sequence[int], counts: Sequence[int], gap: int) -> list[str | None] | None:
     """Lay the blocks down one after the other with the gap between; None where they do not fit."""
-    assigned: list[str | None] = [None] * len(numbers)
-    at, earliest = 0, numbers[0]
-    for name, count in zip(SPLITS, counts, strict=True):
-        while count and at < len(numbers) and numbers[at] < earliest:
-            at += 1
+    places, at, earliest = [], 0, numbers[0]
+    for count in counts:
+        at = bisect_left(numbers, earliest, lo=at) if count else at
         if at + count > len(numbers):
             return None
-        assigned[at : at + count] = [name] * count
+        places.append(at)
         at += count
         if count:
             earliest = numbers[at - 1] + gap + 1
+    assigned: list[str | None] = [None] * len(numbers)
+    for name, place, count in zip(SPLITS, places, counts, strict=True):
+        assigned[place : place + count] = [name] * count
     return assigned
 
 
@@ -67,7 +97,7 @@ def by_ranges(numbers: Sequence[int], ranges: Ranges, *, gap: int) -> list[str |
 
     ValueError where a range holds no slice, or two splits come closer than the gap (overlap included).
     """
-    _check_gap(gap)
+    gap = gap_in_slices(gap, None)
     assigned: list[str | None] = [None] * len(numbers)
     for name, (first, last) in ranges.items():
         inside = [i for i, number in enumerate(numbers) if first <= number <= last]
@@ -79,28 +109,55 @@ def by_ranges(numbers: Sequence[int], ranges: Ranges, *, gap: int) -> list[str |
             if assigned[i] is not None:
                 raise ValueError(f"splits must not overlap, got slice {numbers[i]} in {assigned[i]} and {name}")
             assigned[i] = name
-    used = [(number, name) for number, name in zip(numbers, assigned, strict=True) if name is not None]
-    for (above, one), (below, other) in pairwise(used):
-        if one != other and below - above <= gap:
+    for above, below in borders(assigned):
+        if numbers[below] - numbers[above] <= gap:
             raise ValueError(
-                f"at least {gap} slice numbers must lie between splits, "
-                f"got slice {above} in {one} and {below} in {other}; leave slices out between them"
+                f"at least {gap} slice numbers must lie between splits, got slice {numbers[above]} in "
+                f"{assigned[above]} and {numbers[below]} in {assigned[below]}; leave slices out between them"
             )
     return assigned
 
 
-def refuse_equal_slices(digests: Iterable[tuple[str, str, str]]) -> None:
-    """Refuse `(split, source, sha256 of the levels)` in which two splits hold an equal slice (ValueError)."""
+def by_core(names: Sequence[str], parts: Cores) -> list[str | None]:
+    """The split of each core, None for cores in no part.
+
+    A core's own name comes before any pattern. ValueError where a name or pattern fits no core, or two splits want one.
+    """
+    assigned: list[str | None] = [None] * len(names)
+    for split, patterns in parts.items():
+        for pattern in patterns:
+            found = [i for i, name in enumerate(names) if name == pattern]
+            found = found or [i for i, name in enumerate(names) if fnmatchcase(name, pattern)]
+            if not found:
+                raise ValueError(f"{split} must name cores among {', '.join(dict.fromkeys(names))}, got {pattern}")
+            for i in found:
+                if assigned[i] not in {None, split}:
+                    raise ValueError(f"a core must be in one split, got {names[i]} in {assigned[i]} and {split}")
+                assigned[i] = split
+    return assigned
+
+
+def borders(assigned: Sequence[str | None]) -> list[tuple[int, int]]:
+    """The places of the last slice of one split and the first of the next, by depth."""
+    used = [i for i, split in enumerate(assigned) if split is not None]
+    return [(above, below) for above, below in pairwise(used) if assigned[above] != assigned[below]]
+
+
+def equal_slices(digests: Iterable[tuple[str, str, str]]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """The equal slices that different splits hold, as pairs of `(split, source)`, by the sha256 of their levels."""
     seen: dict[str, tuple[str, str]] = {}
+    found = []
     for split, source, digest in digests:
         other = seen.setdefault(digest, (split, source))
         if other[0] != split:
-            raise ValueError(
-                f"splits must not share a slice, got {other[1]} in {other[0]} and {source} in {split} "
-                "with equal levels; remove one"
-            )
+            found.append((other, (split, source)))
+    return found
 
 
-def _check_gap(gap: int) -> None:
-    if gap < 0:
-        raise ValueError(f"gap must be a number of slices, 0 or more, got {gap}")
+def refuse_equal_slices(digests: Iterable[tuple[str, str, str]]) -> None:
+    """Refuse `(split, source, sha256 of the levels)` in which two splits hold an equal slice (ValueError)."""
+    for one, other in equal_slices(digests):
+        raise ValueError(
+            f"splits must not share a slice, got {one[1]} in {one[0]} and {other[1]} in {other[0]} "
+            "with equal levels; remove one"
+        )

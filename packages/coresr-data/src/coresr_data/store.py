@@ -1,76 +1,57 @@
 """The packed dataset: memory-mapped grey levels beside `dataset.json`, which says where each slice came from.
 
-STORE/dataset.json          schema, scale, dtype, window, voxel size, degradation, split, every slice
-STORE/<core>/hr.npy         (n, scale·h, scale·w) in the source's own dtype
-STORE/<core>/lr_x2.npy      (n, h, w)
+STORE/dataset.json             schema, scales, dtype, window, degradation, split, every core and slice
+STORE/<core>/hr.npy            (n, h, w) in the source's own dtype, h and w multiples of every scale
+STORE/<core>/lr_x2.npy         (n, h/2, w/2), one file a scale
+STORE/<core>/mask.npy          (n, h, w) or (1, h, w) for all slices: True where there is rock; optional
+STORE/<core>/drawn_x2.json     where the degradation drew parameters: a list of them, one item a slice
 """
 
 import hashlib
-import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
-from coresr_data.intensity import Window
+from coresr_data.aside import written_aside
+from coresr_data.manifest import (
+    DRAWN,
+    HR,
+    LR,
+    MANIFEST,
+    MASK,
+    SCHEMA,
+    Core,
+    Manifest,
+    Slice,
+    read_manifest,
+    write_manifest,
+)
+from coresr_data.volume import Levels, Stamp
 
-Levels = NDArray[Any]
-
-SCHEMA = 1
-MANIFEST, HR, LR = "dataset.json", "hr.npy", "lr_x{scale}.npy"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """One slice of a store; its place in the list is its row in the arrays."""
-
-    number: int
-    """z index, as in the source's file name."""
-    split: str
-    source: str
-    """Path of the source relative to the folder that was prepared."""
-    sha256: str
-    """Of the source's grey levels."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
-    """One physical sample: its slices by depth, and the size of its LR images in pixels."""
-
-    name: str
-    height: int
-    width: int
-    cropped: tuple[int, int]
-    """HR rows and columns cut at the far edges so that HR divides by the scale."""
-    slices: tuple[Slice, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What `dataset.json` holds."""
-
-    scale: int
-    dtype: str
-    window: Window
-    voxel_um: float | None
-    """Side of an HR voxel in micrometres, None where nobody said."""
-    degradation: str
-    split: dict[str, object]
-    """How the splits were made."""
-    cores: tuple[Core, ...]
-    schema: int = SCHEMA
-
-    @property
-    def grey(self) -> str:
-        """Dtype and window in words."""
-        return f"{self.dtype}, {self.window.low:g} → 0, {self.window.high:g} → 1"
+__all__ = [
+    "DRAWN",
+    "HR",
+    "LR",
+    "MANIFEST",
+    "MASK",
+    "SCHEMA",
+    "Core",
+    "Manifest",
+    "Slice",
+    "Store",
+    "create_array",
+    "digest_of",
+    "open_store",
+    "refuse_change",
+    "stamp_of",
+    "verify",
+    "write_manifest",
+    "written_aside",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +62,87 @@ class Store:
     manifest: Manifest
     sha256: str
     """Of `dataset.json`, and through it of every source: the identity of the data."""
+    chosen: int | None = None
+    """The scale that was asked for."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict, compare=False, repr=False)
+    """Of the arrays when the store was opened."""
+
+    @property
+    def scale(self) -> int:
+        """The scale that was asked for, or the only one; ValueError where the store holds several and none was."""
+        if self.chosen is None and len(self.manifest.scales) != 1:
+            scales = ", ".join(map(str, self.manifest.scales))
+            raise ValueError(f"scale must be chosen from {scales} for store {self.path}, got none; name one")
+        return self.chosen if self.chosen is not None else self.manifest.scales[0]
+
+    def at(self, scale: int) -> "Store":
+        """This store, read at one of its scales; ValueError where it has no such LR."""
+        if scale not in self.manifest.scales:
+            scales = ", ".join(map(str, self.manifest.scales))
+            raise ValueError(
+                f"scale must be one of {scales} in store {self.path}, got {scale}; prepare it with this one"
+            )
+        return replace(self, chosen=scale)
 
     def hr(self, core: Core) -> Levels:
-        """`(n, scale·h, scale·w)`, memory-mapped, read-only."""
-        scale = self.manifest.scale
-        return self._map(core, HR, (len(core.slices), scale * core.height, scale * core.width))
+        """`(n, h, w)`, memory-mapped, read-only."""
+        return self.map(core, HR)
 
     def lr(self, core: Core) -> Levels:
-        """`(n, h, w)`, memory-mapped, read-only."""
-        return self._map(core, LR.format(scale=self.manifest.scale), (len(core.slices), core.height, core.width))
+        """`(n, h / scale, w / scale)`, memory-mapped, read-only."""
+        return self.map(core, LR.format(scale=self.scale))
 
-    def rows(self, split: str) -> list[tuple[Core, int]]:
-        """Every (core, row) of a split, in the order of the manifest; ValueError for a split without any."""
-        found = [(core, row) for core in self.manifest.cores for row, s in enumerate(core.slices) if s.split == split]
+    def mask(self, core: Core) -> Levels:
+        """`(n, h, w)`, True where there is rock; where the core has no mask, True everywhere."""
+        found = self.map(core, MASK) if core.masked else np.True_
+        return np.broadcast_to(found, (len(core.slices), core.height, core.width))
+
+    def rows(self, split: str, image: str | None = None) -> list[tuple[Core, int]]:
+        """Every (core, row) of a split, in the order of the manifest; ValueError for a split without any.
+
+        `image` keeps the cores that hold it, `"hr"` or `"lr"`; without, those that hold both.
+        """
+        wanted = {"hr", "lr"} if image is None else {image}
+        cores = [core for core in self.manifest.cores if wanted <= set(core.images)]
+        found = [(core, row) for core in cores for row, one in enumerate(core.slices) if one.split == split]
         if not found:
-            held = sorted({s.split for core in self.manifest.cores for s in core.slices})
-            raise ValueError(f"split must be one of {', '.join(held)} in store {self.path}, got {split}")
+            held = sorted({one.split for core in cores for one in core.slices})
+            what = "pairs" if image is None else f"{image.upper()} slices"
+            if not held:
+                raise ValueError(f"store must hold {what}, got none in {self.path}; prepare it from {what}")
+            raise ValueError(f"split must be one of {', '.join(held)} with {what} in store {self.path}, got {split}")
         return found
 
-    def _map(self, core: Core, name: str, shape: tuple[int, int, int]) -> Levels:
-        path = self.path / core.name / name
-        if not path.is_file():
+    def map(self, core: Core, name: str) -> Levels:
+        """One of `manifest.arrays(core)`, memory-mapped, read-only.
+
+        FileNotFoundError where it is not there, ValueError where it is not what the manifest says, or was changed
+        since the store was opened.
+        """
+        path, shapes, dtype = self.path / core.folder / name, self._shapes(core, name), self.manifest.dtype
+        if name == MASK:
+            dtype = "bool"
+        if path in self.stamps:
+            refuse_change(path, self.stamps[path])
+        elif not path.is_file():
             raise FileNotFoundError(f"store must hold {path}, which is not there; prepare the store again")
         try:
             array: Levels = open_memmap(path, mode="r")
         except ValueError as error:
             raise ValueError(f"{path} must be a whole NumPy array, got {error}; prepare the store again") from error
-        if array.shape != shape or array.dtype != np.dtype(self.manifest.dtype):
+        if array.shape not in shapes or array.dtype != np.dtype(dtype):
             raise ValueError(
-                f"{path} must be {shape} {self.manifest.dtype} as {MANIFEST} says, "
+                f"{path} must be {shapes[0]} {dtype} as {MANIFEST} says, "
                 f"got {array.shape} {array.dtype}; prepare the store again"
             )
         return array
+
+    def _shapes(self, core: Core, name: str) -> list[tuple[int, int, int]]:
+        n, height, width = len(core.slices), core.height, core.width
+        if name == MASK:
+            return [(n, height, width), (1, height, width)]
+        sizes = {LR.format(scale=scale): (n, height // scale, width // scale) for scale in self.manifest.scales}
+        return [sizes.get(name, (n, height, width))]
 
 
 def open_store(path: Path) -> Store:
@@ -124,73 +154,64 @@ def open_store(path: Path) -> Store:
             f"make one with: python -m coresr_data prepare SLICES {path} --scale 2"
         )
     text = manifest.read_bytes()
+    found = read_manifest(manifest, text)
+    arrays = [path / core.folder / name for core in found.cores for name in found.arrays(core)]
+    stamps = {array: stamp for array in arrays if (stamp := stamp_of(array))}
+    return Store(path, found, hashlib.sha256(text).hexdigest(), stamps=stamps)
+
+
+def stamp_of(path: str | Path) -> Stamp | None:
+    """Size and time of the last change of a file, None where there is none."""
     try:
-        fields = json.loads(text)
-        schema = fields["schema"]
-        opened = _manifest(fields) if schema == SCHEMA else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} must be a store manifest, got {error!r}; prepare the store again") from error
-    if opened is None:
-        raise ValueError(f"{manifest} must be of schema {SCHEMA}, got {schema}; prepare the store again")
-    return Store(path, opened, hashlib.sha256(text).hexdigest())
+        status = os.stat(path)  # noqa: PTH116  # asked for with every sample: Path.stat takes twice as long
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
-def _manifest(fields: dict[str, Any]) -> Manifest:
-    cores = tuple(_core(core) for core in fields["cores"])
-    return Manifest(**{**fields, "cores": cores, "window": Window(*fields["window"])})
+def refuse_change(path: str | Path, stamp: Stamp | None) -> None:
+    """ValueError where a file is not what it was. A map of a file cut short kills its process without a word."""
+    now = stamp_of(path)
+    if now != stamp:
+        got = "none" if now is None else f"{now[0]} bytes of another time"
+        raise ValueError(
+            f"{path} must stay as it is while it is read, got {got}: changed since start; "
+            "prepare the store again, then start again"
+        )
 
 
-def _core(fields: dict[str, Any]) -> Core:
-    slices = tuple(Slice(**one) for one in fields["slices"])
-    return Core(**{**fields, "slices": slices, "cropped": tuple(fields["cropped"])})
+def digest_of(path: Path) -> str:
+    """sha256 of a file, hexadecimal; an array that is still mapped for writing must be flushed first."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def create_arrays(
-    folder: Path, core: str, *, n: int, height: int, width: int, scale: int, dtype: str
-) -> tuple[Levels, Levels]:
-    """New memory-mapped arrays of one core in `folder`, to be filled: HR `(n, scale·h, scale·w)` and LR `(n, h, w)`."""
-    (folder / core).mkdir()
-    hr = _create(folder / core / HR, dtype, (n, scale * height, scale * width))
-    return hr, _create(folder / core / LR.format(scale=scale), dtype, (n, height, width))
+def verify(store: Store) -> Iterator[str]:
+    """Everything that is wrong with the files of a store, one message each: gone, of another shape, or changed.
+
+    Reads every byte once. A file without a digest in the manifest is reported, too: nobody can say that it is whole.
+    """
+    for core in store.manifest.cores:
+        arrays = store.manifest.arrays(core)
+        for name in dict.fromkeys([*arrays, *core.sha256]):
+            path, recorded = store.path / core.folder / name, core.sha256.get(name)
+            try:
+                if name in arrays:
+                    store.map(core, name)
+                found = digest_of(path)
+            except (OSError, ValueError) as error:
+                yield str(error)
+                continue
+            if recorded is None:
+                yield f"{path} must have a sha256 in {MANIFEST}, got none; prepare the store again"
+            elif found != recorded:
+                yield f"{path} must have the sha256 {recorded} of {MANIFEST}, got {found}; prepare the store again"
 
 
-def _create(path: Path, dtype: str, shape: tuple[int, int, int]) -> Levels:
+def create_array(path: Path, shape: tuple[int, ...], dtype: str) -> Levels:
+    """A new memory-mapped array, to be filled."""
     array: Levels = open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and a crash without a word on writing to the map
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `dataset.json`, the last file of a store."""
-    text = json.dumps(asdict(manifest), indent=1, allow_nan=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def written_aside(folder: Path) -> Iterator[Path]:
-    """A new folder that appears at `folder` whole when the block ends, or not at all; FileExistsError if taken."""
-    target = folder.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"out must be a new or an empty folder, got {folder}; remove it or name another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.tmp-{os.getpid()}")
-    aside.mkdir()
-    try:
-        yield aside
-        for file in aside.rglob("*"):
-            _sync(file)
-        _sync(aside)
-        aside.replace(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,8 +18,8 @@ from coresr_eval.report import Crop, summary, write_json, write_page, write_scor
 try:
     from coresr_data import Store, Window, from_unit, open_store, to_unit, whole_slices
     from coresr_data.cli import Parser, UsageError, run
+    from coresr_data.formats.images import SUFFIXES, look, read_slice, write_slice
     from coresr_data.intensity import clipped_share, default_window
-    from coresr_data.volume import SUFFIXES, read_slice, write_slice
     from coresr_models import Checkpoint, complete, load
     from coresr_models.blocks import Bicubic
 except ImportError as missing:  # the metrics do without them, the command line cannot
@@ -61,6 +61,7 @@ def _parser() -> Parser:
     judge.add_argument("model", metavar="MODEL", help=model_help)
     judge.add_argument("--data", type=Path, required=True, metavar="STORE")
     judge.add_argument("--split", default="test")
+    judge.add_argument("--scale", type=int, help="for bicubic, where the store holds several scales")
     judge.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="for scores.csv, summary.json, index.html"
     )
@@ -82,7 +83,9 @@ def _parser() -> Parser:
 def _score(options: Namespace) -> None:
     store = open_store(options.data)
     manifest = store.manifest
-    model = _model(options.model, manifest.scale)
+    only = manifest.scales[0] if len(manifest.scales) == 1 else None
+    model = _model(options.model, options.scale or only)
+    store = store.at(model.scale)
     protocol = Protocol(scale=model.scale, shave=model.scale, degradation=manifest.degradation, grey=manifest.grey)
     rows = store.rows(options.split)
     pairs = (Pair(core=one.core, slice=one.number, lr=one.lr, hr=one.hr) for one in whole_slices(store, options.split))
@@ -112,7 +115,7 @@ def _upscale(options: Namespace) -> None:
         raise UsageError(f"OUT must end in {', '.join(SUFFIXES)}, got {options.output}")
     if options.output.exists() and options.output.samefile(options.input):
         raise FileExistsError(f"OUT must not be IN, got {options.output} twice; name another file")
-    levels = read_slice(options.input)
+    levels, voxel = read_slice(options.input), look(options.input).voxel_um
     model = _model(options.model, options.scale, tile=options.tile)
     window = Window(*options.window) if options.window else _window(model, levels.dtype)
     with torch.inference_mode():
@@ -121,7 +124,7 @@ def _upscale(options: Namespace) -> None:
         raise ValueError(f"the image of {options.input} must be finite, got {int((~sr.isfinite()).sum())} bad pixels")
     image, clipped = from_unit(sr.numpy(), window, levels.dtype), clipped_share(sr.numpy(), window, levels.dtype)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_slice(options.output, image)
+    write_slice(options.output, image, voxel_um=voxel and (voxel[1] / model.scale, voxel[2] / model.scale))
     print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
     clipping = f"{100 * clipped:.3f} % of pixels clipped to {levels.dtype}"
     print(f"grey window {window.low:g} {window.high:g}, {clipping}")
@@ -186,14 +189,27 @@ def _notes(model: Model, store: Store, split: str, crops: int) -> list[str]:
             notes.append("It was trained on another store, which may hold the same rock.")
         else:
             notes.append(f"It was trained on this store. {SEEN.get(split, '')}".strip())
-    parts, gap = store.manifest.split["parts"], store.manifest.split["gap"]
-    if isinstance(parts, dict):
-        shares = "slices " + ", ".join(f"{part} {first}–{last}" for part, (first, last) in parts.items())
-    else:
-        shares = f"shares {parts}"
-    notes.append(f"The store was split by depth ({shares}; at least {gap} slices between); this is its {split} part.")
+    notes.append(f"{_divided(store)} This is its {split} part.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
     return notes
+
+
+def _divided(store: Store) -> str:
+    """How the store was split, as a sentence, and how alike the slices on both sides of a border are."""
+    parts, cores = store.manifest.split["parts"], store.manifest.split["cores"]
+    if isinstance(parts, dict):
+        how = "into " + "; ".join(f"{part} {_part(of)}" for part, of in parts.items())
+    elif isinstance(parts, list):
+        how = f"by depth in shares of {'/'.join(f'{share:g}' for share in parts)}"
+    else:
+        how = f"by its {parts}"
+    likeness = [border["likeness"] for core in cores for border in core["borders"]]
+    alike = f" Slices on both sides of a border correlate by {max(likeness):.2f} at most." if likeness else ""
+    return f"The store was split {how}.{alike}"
+
+
+def _part(of: Sequence[int | str]) -> str:
+    return f"{of[0]}–{of[-1]}" if isinstance(of[0], int) else ", ".join(map(str, of))
 
 
 def _crop(scored: Scored, name: str) -> Crop:

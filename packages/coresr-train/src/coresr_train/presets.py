@@ -36,6 +36,14 @@ class Data:
     """Draw one of the eight flips and rotations for each patch."""
     noise_std: float = 0.0
     """Gaussian noise added to LR patches, standard deviation on [0, 1]."""
+    jitter: float = 0.0
+    """Largest change of contrast and brightness, of LR and HR alike, on [0, 1]."""
+    cutblur: float = 0.0
+    """Share of patches in which a rectangle of LR is made from HR by bicubic."""
+    mixup: float = 0.0
+    """Parameter of the beta distribution by which two samples are mixed; 0 mixes none."""
+    rock: float = 0.5
+    """Least share of a patch inside the mask, in stores that have one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +184,10 @@ def check(run: Run) -> Run:
             ("data.batch", "positive", run.data.batch, run.data.batch > 0),
             ("data.workers", "0 or more", run.data.workers, run.data.workers >= 0),
             ("data.noise_std", "0 or more", run.data.noise_std, run.data.noise_std >= 0),
+            ("data.jitter", "in [0, 1)", run.data.jitter, 0 <= run.data.jitter < 1),
+            ("data.cutblur", "in [0, 1]", run.data.cutblur, 0 <= run.data.cutblur <= 1),
+            ("data.mixup", "0 or more", run.data.mixup, run.data.mixup >= 0),
+            ("data.rock", "in [0, 1]", run.data.rock, 0 <= run.data.rock <= 1),
             ("optim.learning_rate", "positive", run.optim.learning_rate, run.optim.learning_rate > 0),
             ("optim.weight_decay", "0 or more", run.optim.weight_decay, run.optim.weight_decay >= 0),
             ("optim.epsilon", "positive", run.optim.epsilon, run.optim.epsilon > 0),

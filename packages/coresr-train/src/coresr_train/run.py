@@ -94,7 +94,7 @@ def _learning_rate(run: Run, steps_per_epoch: float, length: Length) -> Callable
 
 def _settled(run: Run, preset: str, accelerator: Accelerator) -> tuple[Run, Store]:
     """The run with its folder made and its data there, as `run.toml` then says, and the opened store."""
-    given = open_store(Path(run.data.store)) if run.data.store else None
+    given = _opened(Path(run.data.store), run) if run.data.store else None
     if given:
         _refuse_misfits(run, given, accelerator)
     out = _folder(run, preset, accelerator)
@@ -107,11 +107,18 @@ def _settled(run: Run, preset: str, accelerator: Accelerator) -> tuple[Run, Stor
     return run, store
 
 
+def _opened(path: Path, run: Run) -> Store:
+    """The store, read at the network's scale; ConfigError where it has no such LR."""
+    store, scale = open_store(path), int(run.model.arguments["scale"])
+    if scale not in store.manifest.scales:
+        held = " or ".join(map(str, store.manifest.scales))
+        raise ConfigError(f"model.arguments.scale must be the store's {held}, got {scale}")
+    return store.at(scale)
+
+
 def _refuse_misfits(run: Run, store: Store, accelerator: Accelerator) -> None:
     """Settings and data that cannot go together, before there is a folder or a step (ConfigError, ValueError)."""
-    arguments, patch, scale = run.model.arguments, run.data.patch, store.manifest.scale
-    if arguments["scale"] != scale:
-        raise ConfigError(f"model.arguments.scale must be the store's {scale}, got {arguments['scale']}")
+    arguments, patch, scale = run.model.arguments, run.data.patch, store.scale
     if arguments["channels"] != 1:
         raise ConfigError(f"model.arguments.channels must be 1 for grey slices, got {arguments['channels']}")
     if run.data.batch % accelerator.num_processes:
@@ -123,9 +130,8 @@ def _refuse_misfits(run: Run, store: Store, accelerator: Accelerator) -> None:
     if run.loss.ms_ssim:
         msssim_window(patch)
     _patches(run, store)
-    store.rows("valid")
-    for core in store.manifest.cores:  # their arrays are there, of the shape and dtype that the manifest says
-        store.hr(core)
+    for core in {core.folder: core for split in ("train", "valid") for core, _ in store.rows(split)}.values():
+        store.hr(core)  # their arrays are there, of the shape and dtype that the manifest says
         store.lr(core)
 
 
@@ -156,12 +162,23 @@ def _phantom_store(run: Run, out: Path, accelerator: Accelerator) -> Store:
         write_phantom(out / "phantom", seed=run.seed)
         prepare(out / "phantom", out / "store", scale=int(run.model.arguments["scale"]))
     accelerator.wait_for_everyone()
-    return open_store(out / "store")
+    return _opened(out / "store", run)
 
 
 def _patches(run: Run, store: Store) -> Paired:
     data = run.data
-    return Paired(store, split="train", patch=data.patch, seed=run.seed, augment=data.augment, noise_std=data.noise_std)
+    return Paired(
+        store,
+        split="train",
+        patch=data.patch,
+        seed=run.seed,
+        augment=data.augment,
+        noise_std=data.noise_std,
+        jitter=data.jitter,
+        cutblur=data.cutblur,
+        mixup=data.mixup,
+        rock=data.rock,
+    )
 
 
 def _batches(run: Run, patches: Paired, accelerator: Accelerator, progress: Progress) -> Iterator[Batch]:

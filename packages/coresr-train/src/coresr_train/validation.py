@@ -32,10 +32,10 @@ class Judge:
         self._network = network
         manifest = store.manifest
         self._protocol = Protocol(
-            scale=manifest.scale, shave=manifest.scale, degradation=manifest.degradation, grey=manifest.grey
+            scale=store.scale, shave=store.scale, degradation=manifest.degradation, grey=manifest.grey
         )
         self._patience = Patience(run.validation.patience, run.validation.min_delta)
-        bicubic = Bicubic(scale=manifest.scale).to(accelerator.device)
+        bicubic = Bicubic(scale=store.scale).to(accelerator.device)
         self._bicubic = self._scores(bicubic) if accelerator.is_main_process else {}
         self._best = ""
 
@@ -84,7 +84,7 @@ class Judge:
                 "sha256": self._store.sha256,
                 "dtype": manifest.dtype,
                 "window": list(manifest.window),
-                "voxel_um": manifest.voxel_um,
+                "voxel_um": {core.name: core.voxel_um for core in manifest.cores},
                 "split": manifest.split,
             },
             "protocol": asdict(self._protocol),

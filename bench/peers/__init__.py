@@ -1,0 +1,1 @@
+"""Side by side with other people's libraries, each in an environment that holds both."""

@@ -1,0 +1,1 @@
+"""One file a command: `add` declares its arguments, and a function runs it."""
