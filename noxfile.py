@@ -3,8 +3,8 @@
 # ///
 """The developer's manual: every session says what it does, and sets up what it needs.
 
-`nox -l` lists them. All but `isolated` and `build` share the environment `.venv` at the root, for torch is large; it
-is set up again when a pyproject file, the constraints or this list of tools change.
+`nox -l` lists them. All but `isolated`, `peers` and `build` share the environment `.venv` at the root, for torch is large;
+it is set up again when a pyproject file, the constraints or this list of tools change.
 """
 
 import hashlib
@@ -41,6 +41,17 @@ TOOLS = [
     "types-tqdm",
 ]
 TESTING = ["beartype>=0.18", "hypothesis>=6.100", "pytest>=8.3", "pytest-benchmark>=5.1", "scikit-image>=0.24"]
+
+PEERS = [
+    "basicsr==1.4.2",
+    "lmdb==3.0.0",
+    "opencv-python-headless==5.0.0.93",
+    "pytest==9.2.0",
+    "pytest-benchmark==5.3.1",
+    "SimpleITK==2.5.7",
+    "torch==2.14.1",
+    "torchvision==0.29.1",
+]
 
 
 @nox.session
@@ -107,6 +118,17 @@ def isolated(session: nox.Session, package: str) -> None:
     wanted = [f"./packages/coresr-{name}" for name in ([package] if package != "train" else PACKAGES)]
     session.install("--no-compile", *constrained, *wanted, *TESTING)
     session.run("pytest", f"tests/{package}", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def peers(session: nox.Session) -> None:
+    """Compare with BasicSR and SimpleITK: what they say, and how fast a training pair comes. 6 GB and ten minutes."""
+    try:
+        session.install("--no-compile", *PEERS, "./packages/coresr-data[all]")
+    except nox.command.CommandFailed:
+        session.skip("the libraries to compare with cannot be installed here: pip says above which")
+    session.run("python", "-m", "pytest", "tests/peers")
+    session.run("python", "-m", "bench.peers.throughput", "--json", "bench/results/peers.json", *session.posargs)
 
 
 @nox.session

@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(14, 192, 192)), (1, 1.2, 1.2))
     for number, image in enumerate(np.clip(128 + 60 * volume / volume.std(), 0, 255).astype(np.uint8)):
         write_slice(folder / "slices" / f"{number:04}.png", image)
-    prepare(folder / "slices", folder / "store", scale=2, gap=1)
+    prepare(folder / "slices", folder / "store", scale=2, gap=1, accept_similar=True)
     return folder / "store"
 
 

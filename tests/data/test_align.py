@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from coresr_data.align import CONFIDENT, Registration, corrected, measure, verdict
+from coresr_data.align import CONFIDENT, Registration, _as_dtype, _middle, corrected, measure, verdict
 from coresr_data.formats.images import read_slice
 from coresr_data.resize import axis_matrix, imresize
 
@@ -249,6 +249,26 @@ def test_levels_beyond_the_dtype_are_clipped_and_counted() -> None:
 
 
 # Correction
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 4), st.floats(-20, 20))
+def test_law_a_crop_leaves_at_most_half_a_hr_pixel(scale: int, shift: float) -> None:
+    found = measure(*pair(grains((64, 64)), 2, (0, 0)), scale=2)
+    fields = {name: getattr(found, name) for name in found.__slots__}
+    moved = Registration(**{**fields, "scale": scale, "shift": (shift, -shift)})
+    assert max(map(abs, moved.remaining)) <= 0.5 / scale + 1e-9
+    assert moved.crop[0] / scale + moved.remaining[0] == pytest.approx(shift)
+
+
+def test_levels_are_rounded_half_up() -> None:
+    levels, clipped = _as_dtype(np.array([0.49, 0.5, 1.5, 2.5, -0.6, 255.4, 255.5]), np.dtype(np.uint8))
+    np.testing.assert_array_equal(levels, [0, 1, 2, 3, 0, 255, 255])
+    assert clipped == pytest.approx(2 / 7)
+
+
+def test_of_a_long_side_the_middle_is_read() -> None:
+    assert (_middle(0, 10, 4), _middle(5, 8, 4), _middle(100, 200, 50)) == (slice(3, 7), slice(5, 8), slice(125, 175))
 
 
 def test_a_crop_leaves_every_level_as_scanned_and_copies_none() -> None:

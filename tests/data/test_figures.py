@@ -19,6 +19,7 @@ from coresr_data.figures import (
     COLOURS,
     OUTLINE,
     _runs,
+    _scaled,
     _spans,
     _top,
     axis_ends,
@@ -106,6 +107,13 @@ def test_the_strip_says_numbers_and_depth() -> None:
     assert {100, 160, 200} <= set(slices.values())
     assert {1000, 1600, 2000} <= set(depths.values())
     assert all(depths[x] == 10 * number for x, number in slices.items() if x in depths)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(-1e4, 1e4))
+def test_the_axis_of_depth_scales_there_and_back(factor: float, number: float) -> None:
+    forward, back = _scaled(factor)
+    assert forward(number) == number * factor
+    assert back(forward(number)) == pytest.approx(number)
 
 
 def test_each_split_has_its_colour_and_test_a_hatch() -> None:

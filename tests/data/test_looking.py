@@ -54,13 +54,15 @@ def test_shares_are_of_pixels_at_the_ends_and_outside_the_window(make_store: Mak
     (core,) = store.manifest.cores
     levels = np.full((2, 48, 64), 100, np.uint8)
     levels[0, :12] = 255
+    levels[0, 12:20] = 250
+    levels[1, 3:9] = 5
     levels[1, :3] = 0
     np.save(store.path / core.folder / "hr.npy", levels)
     write_manifest(store.path, replace(store.manifest, window=Window(50, 200)))
     store = open_store(store.path)
     (part,) = look(store, core, most_pixels=ALL).parts
     assert part.ends == (3 / 96, 12 / 96)
-    assert part.beyond == 15 / 96
+    assert part.beyond == 29 / 96
 
 
 def test_floats_have_no_ends(make_store: MakeStore) -> None:

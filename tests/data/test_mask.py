@@ -151,16 +151,23 @@ def test_words_in_the_padding_and_marks_on_it_are_outside(grown: NDArray[np.uint
     assert np.sqrt(found.sum() / np.pi) == pytest.approx(68, abs=0.3)
 
 
-def test_padding_along_one_side_and_around_any_shape_is_found(grown: NDArray[np.uint8]) -> None:
+def test_padding_along_one_side_is_found(grown: NDArray[np.uint8]) -> None:
     strip = grown.copy()
     strip[:, :20] = 0
     found = field_of_view(volume_of(strip))
     assert found is not None
     np.testing.assert_array_equal(found, np.indices((160, 160))[0] >= 22)
-    bean = disk(160, 60, 60, 45) | disk(160, 95, 105, 40)
-    found = field_of_view(volume_of(np.where(bean, grown, 0)))
+
+
+def test_padding_around_any_shape_is_found_and_marks_on_it_are_outside(grown: NDArray[np.uint8]) -> None:
+    shape = np.zeros((160, 160), np.bool_)  # a broken plug: far from convex
+    shape[20:140, 20:60] = shape[100:140, 20:140] = True
+    padded = np.where(shape, grown, 0)
+    padded[:, 60:70, 30:40] = 0  # a pore of the padding's level, within the rock
+    padded[:, 30:35, 100:105] = 200  # a mark in the padding
+    found = field_of_view(volume_of(padded))
     assert found is not None
-    np.testing.assert_array_equal(found, without_rim(bean, 2))
+    np.testing.assert_array_equal(found, without_rim(shape, 2))
 
 
 def test_a_segmented_slice_has_no_padding() -> None:
@@ -222,6 +229,18 @@ def test_rock_is_cut_back_by_the_rim_but_not_at_the_frame() -> None:
     half[:, 30:] = 200
     found = rock(half, rim=4)
     np.testing.assert_array_equal(found, np.indices((60, 60))[1] >= 34)
+
+
+def test_rock_is_the_largest_bright_piece_with_holes_and_narrow_notches_filled() -> None:
+    inside = disk(200, 100, 100, 70)
+    scanned = np.where(inside, 200, 10)
+    scanned[disk(200, 100, 100, 25)] = 10  # a vug, wider than what is closed
+    scanned[95:99, 150:200] = 10  # a crack open to the air, narrower
+    scanned[5:20, 5:20] = 250  # a bright piece of the holder, apart
+    found = rock(scanned.astype(np.uint8), rim=0)
+    assert not found[:25, :25].any()
+    assert found[disk(200, 100, 100, 67)].all()
+    assert not (found & ~disk(200, 100, 100, 72)).any()
 
 
 def test_one_threshold_serves_all_slices_and_finds_none_where_there_is_no_rock(tube: tuple[Levels, Mask]) -> None:

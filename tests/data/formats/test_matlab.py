@@ -142,6 +142,12 @@ def test_scalars_and_text_beside_the_array_do_not_disturb(tmp_path: Path) -> Non
     np.testing.assert_array_equal(whole(open_matlab(path)), rock)
 
 
+def test_what_matlab_keeps_without_a_name_does_not_disturb(tmp_path: Path) -> None:
+    own = matrix((4, 4), number=9, stored=2, values=bytes(16), name="")
+    (tmp_path / "a.mat").write_bytes(file_of(GOOD, own))
+    np.testing.assert_array_equal(whole(open_matlab(tmp_path / "a.mat")), ROCK)
+
+
 def test_of_several_arrays_one_must_be_named(tmp_path: Path) -> None:
     hr, lr = ROCK.astype(np.uint8), ROCK[:2, :2].astype(np.uint8)
     for path in (write_v5(tmp_path / "5.mat", hr=hr, lr=lr), write_v73(tmp_path / "73.mat", hr=hr, lr=lr)):

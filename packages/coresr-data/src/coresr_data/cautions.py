@@ -55,7 +55,7 @@ def _level_cautions(store: Store, seen: Seen) -> Iterator[str]:
 
 def _shape_cautions(seen: Seen) -> Iterator[str]:
     core = seen.core
-    if core.masked and seen.rock < LITTLE_ROCK:
+    if seen.rock < LITTLE_ROCK:
         yield f"the mask leaves {seen.rock:.1%} of core {core.name}; look at it with inspect --html, or draw one"
     if core.voxel_um is None:
         return

@@ -21,7 +21,6 @@ from coresr_data.formats.pieces import (
     raw_pieces,
     refusals,
     refuse_absent,
-    refuse_dtype,
     refuse_length,
     refuse_ratio,
     refuse_shape,
@@ -63,7 +62,6 @@ def open_nrrd(path: Path) -> Volume:
         shape = _shape(header)
         dtype = _dtype(header)
         refuse_shape(shape)
-        refuse_dtype(dtype)
         data = _data_file(header, path)
         pieces = _pieces(header, data, start=0 if data != path else start, count=shape[0], dtype=dtype, size=shape[1:])
 
