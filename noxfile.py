@@ -3,8 +3,8 @@
 # ///
 """The developer's manual: every session says what it does, and sets up what it needs.
 
-`nox -l` lists them. All but `isolated`, `peers` and `build` share the environment `.venv` at the root, for torch is large;
-it is set up again when a pyproject file, the constraints or this list of tools change.
+`nox -l` lists them. All but `isolated`, `peers` and `build` share the environment `.venv` at the root, for torch is
+large; it is set up again when a pyproject file, the constraints or this list of tools change.
 """
 
 import hashlib
