@@ -20,9 +20,9 @@ import jinja2
 from coresr_data import page as page_module
 from coresr_data import panels
 from coresr_data.cautions import cautions
-from coresr_data.looking import look
+from coresr_data.looking import Seen, look
 from coresr_data.page import page, render
-from coresr_data.store import DRAWN, Store, open_store, write_manifest
+from coresr_data.store import DRAWN, Core, Store, open_store, write_manifest
 
 MakeStore = Callable[..., Store]
 
@@ -134,6 +134,14 @@ def test_it_says_what_the_store_is(rich: Store, rich_page: Page) -> None:
     ) in text
 
 
+def test_it_lists_the_cores_with_voxel_splits_levels_and_mask(rich: Store, rich_page: Page) -> None:
+    for core in rich.manifest.cores:
+        levels = rich.hr(core)[:, rich.mask(core)[0]]
+        share = f"{100 * core.slices[0].rock:.1f} %"
+        row = f"plug HR and LR 72 × 48 2.5 µm 4 2 2 {levels.min()} to {levels.max()} {share}"
+        assert row in rich_page.text
+
+
 def test_it_shows_slices_with_bars_and_masks(rich: Store, rich_page: Page) -> None:
     share = f"{100 * rich.manifest.cores[0].slices[0].rock:.1f} %"
     assert rich_page.text.count("Slice 0, train, " + share + " in the mask") == 2
@@ -206,6 +214,11 @@ def test_an_unpaired_store_is_shown_without_patches(make_store: MakeStore) -> No
     assert "6 slices of 20 × 15 LR pixels, 1 row and 0 columns of HR cut at the far edges" in text
     assert "Patch pairs" not in text
     assert "real" not in text
+
+
+def test_a_store_of_pairs_and_of_hr_alone_says_so(make_store: MakeStore) -> None:
+    text = shown(make_store("store", sizes=[(48, 64), (30, 40)], images=[("hr", "lr"), ("hr",)])).text
+    assert "LR and HR, paired in some of its cores alone." in text
 
 
 def test_cautions_stand_on_top_and_what_was_skipped_below(make_store: MakeStore) -> None:
@@ -289,7 +302,15 @@ def test_of_a_large_store_a_few_slices_are_read(make_store: MakeStore, monkeypat
     store = make_store("store", slices=40, splits=["train"] * 30 + ["test"] * 10)
     for module in (page_module, panels):
         monkeypatch.setattr(module, "LOOKED_AT", 5 * 48 * 64)
+    allowed = []
+
+    def listening(store: Store, core: Core, *, most_pixels: int) -> Seen:
+        allowed.append(most_pixels)
+        return look(store, core, most_pixels=most_pixels)
+
+    monkeypatch.setattr(page_module, "look", listening)
     text = shown(store).text
+    assert allowed == [5 * 48 * 64]
     assert "How often each grey level occurs, in 5 of 40 slices." in text
 
 

@@ -66,16 +66,16 @@ def test_bins_of_floats_run_from_end_to_end() -> None:
 
 
 def test_the_histogram_counts_the_pixels_inside_the_mask_of_hr_and_lr(make_store: MakeStore) -> None:
-    mask = np.zeros((1, 48, 64), np.bool_)
-    mask[:, 8:40, 10:50] = True
-    store = make_store("store", slices=4, mask=mask, scales=(2,))
+    mask = np.zeros((1, 48, 66), np.bool_)
+    mask[:, 10:41, 9:51] = True  # begins and ends within LR pixels that it holds most of
+    store = make_store("store", sizes=[(48, 66)], slices=4, mask=mask, scales=(3,))
     (core,) = store.manifest.cores
     shares, edges, looked_at = _shares(store, look(store, core, most_pixels=2**24))
     assert looked_at == 4
-    assert list(shares) == ["HR", "LR ×2"]
+    assert list(shares) == ["HR", "LR ×3"]
     for name, levels, inside in (
         ("HR", store.hr(core), mask[0]),
-        ("LR ×2", store.lr(core), mask[0].reshape(24, 2, 32, 2).mean((1, 3)) >= 0.5),
+        ("LR ×3", store.lr(core), mask[0].reshape(16, 3, 22, 3).mean((1, 3)) >= 0.5),
     ):
         expected, _ = np.histogram(levels[:, inside], edges)
         np.testing.assert_allclose(shares[name], expected / expected.sum())
@@ -155,7 +155,7 @@ def test_patches_are_those_of_training_turns_and_all(make_store: MakeStore) -> N
 
 
 def test_a_patch_says_where_it_lies_before_it_is_turned(make_store: MakeStore) -> None:
-    store = make_store("store", sizes=[(96, 128)])
+    store = make_store("store", sizes=[(160, 128)])
     group = patches_panel(store, Greys(store))
     assert group is not None
     (core,) = store.manifest.cores

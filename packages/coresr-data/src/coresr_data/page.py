@@ -83,7 +83,8 @@ def _totals(cores: Sequence[Core]) -> dict[str, Any]:
         "slices": splits.total(),
         "cores": len({core.name for core in cores}),
         "splits": splits.most_common(),
-        "paired": all(set(core.images) == {"hr", "lr"} for core in cores),
+        "paired": sum(set(core.images) == {"hr", "lr"} for core in cores),
+        "folders": len(cores),
     }
 
 
