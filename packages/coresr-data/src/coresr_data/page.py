@@ -150,8 +150,12 @@ def _pair_words(pair: Mapping[str, Any]) -> str:
 
 
 def _step_words(step: Mapping[str, Any]) -> str:
-    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.items() if name != "step")
+    figures = ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in step.items() if name != "step")
     return f"{step['step']} ({figures})" if figures else str(step["step"])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 # What was drawn
