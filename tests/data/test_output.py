@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from coresr_data.output import BusyError, writing
 from coresr_data.sinks import Flat, Job, Tile
 
 Levels = NDArray[Any]
-NAMES = ("core.tif", "core.npy", "core.mhd", "core.zarr", "core")
+ZARR = pytest.param("core.zarr", marks=pytest.mark.skipif(not find_spec("zarr"), reason="zarr is not installed"))
+NAMES = ("core.tif", "core.npy", "core.mhd", ZARR, "core")
 VOXEL = (4.0, 2.23, 2.5)
 
 
@@ -81,7 +83,7 @@ def test_every_dtype_keeps_its_levels(tmp_path: Path, name: str, dtype: str) -> 
 
 
 @pytest.mark.parametrize("tile", [(4, 4), (5, 11), (1, 1), (50, 50)])
-@pytest.mark.parametrize("name", ["core.tif", "core.npy", "core.mhd", "core.zarr"])
+@pytest.mark.parametrize("name", ["core.tif", "core.npy", "core.mhd", ZARR])
 def test_tiles_cover_a_volume_once_whatever_their_size(
     tmp_path: Path, levels: Levels, name: str, tile: tuple[int, int]
 ) -> None:
@@ -107,7 +109,7 @@ def test_a_folder_keeps_the_names_it_is_given(tmp_path: Path, levels: Levels) ->
 
 def test_the_voxel_size_is_in_the_files(tmp_path: Path, levels: Levels) -> None:
     zarr = pytest.importorskip("zarr")
-    for name in NAMES:
+    for name in ("core.tif", "core.npy", "core.mhd", "core.zarr", "core"):
         write(tmp_path / name, levels, voxel_um=VOXEL)
     with tifffile.TiffFile(tmp_path / "core.tif") as tiff:
         assert tiff.is_bigtiff

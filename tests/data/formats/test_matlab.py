@@ -317,6 +317,8 @@ NO_CHECKSUM = zlib.compress(GOOD)[:-4]
     ],
 )
 def test_a_broken_file_is_refused_by_name(tmp_path: Path, data: bytes, reason: str) -> None:
+    if b"HDF" in data:
+        pytest.importorskip("h5py")
     (tmp_path / "broken.mat").write_bytes(data)
     with pytest.raises(ValueError, match="broken.mat must") as error:
         whole(open_matlab(tmp_path / "broken.mat"))
