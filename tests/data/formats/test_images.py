@@ -3,8 +3,11 @@
 What is refused for its pixels is in `test_input_faults.py`.
 """
 
+import logging
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,45 @@ def test_without_imagecodecs_pillow_reads_what_it_reads_exactly_and_the_extra_is
         np.testing.assert_array_equal(read, levels, err_msg=path.name)
 
 
+def test_a_slice_read_alone_is_checked_for_nan(tmp_path: Path) -> None:
+    levels = REAL.copy()
+    levels[3, 5] = np.nan
+    tiff(tmp_path / "a.tif", levels)
+    with pytest.raises(
+        ValueError, match=r"^slice .*a\.tif must hold finite levels, got 1 bad pixels, the first at y 3, x 5"
+    ):
+        read_slice(tmp_path / "a.tif")
+
+
+def test_pillow_is_told_the_one_format_it_may_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    really = Image.open
+
+    def noted(path: Any, **options: Any) -> Any:
+        told.append(options["formats"])
+        return really(path, **options)
+
+    monkeypatch.setattr(Image, "open", noted)
+    for name in ("a.png", "a.bmp", "a.jpg"):
+        png(tmp_path / name, GREY)
+        read_slice(tmp_path / name)
+    assert told == [("PNG",), ("BMP",), ("JPEG",)]
+
+
+def test_what_tifffile_logs_elsewhere_is_no_fault_of_this_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiff(tmp_path / "a.tif", GREY)
+    really = tifffile.TiffPage.asarray
+
+    def beside_another(self: Any) -> Any:
+        other = threading.Thread(target=logging.getLogger("tifffile").error, args=("another file is broken",))
+        other.start()
+        other.join()
+        return really(self)
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", beside_another)
+    np.testing.assert_array_equal(read_slice(tmp_path / "a.tif"), GREY)
+
+
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a\.png, which is not there"):
         read_slice(tmp_path / "a.png")
@@ -209,6 +251,12 @@ def test_two_slices_of_one_number_are_refused(tmp_path: Path) -> None:
     save(tmp_path, "a_1.png", "a_001.tif")
     with pytest.raises(ValueError, match=r"unique, got 1 in both .*a_001\.tif and .*a_1\.png; rename one"):
         open_slices(tmp_path)
+
+
+def test_the_folder_one_stands_in_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert open_slices(Path()).core == tmp_path.name
 
 
 def test_hidden_files_other_files_and_folders_are_passed_over(tmp_path: Path) -> None:
@@ -347,6 +395,16 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, name: str, levels: Leve
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_slice_is_flushed_to_the_disk_before_it_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    there: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda _: there.append((tmp_path / name).exists()))
+    write_slice(tmp_path / name, GREY)
+    assert there == [False]
+
+
 def test_an_older_slice_is_replaced(tmp_path: Path) -> None:
     write_slice(tmp_path / "a.png", GREY)
     write_slice(tmp_path / "a.png", 255 - GREY)
@@ -412,6 +470,8 @@ def test_a_tiff_with_a_voxel_keeps_every_level_and_shows_it_to_imagej(tmp_path: 
         assert file.is_imagej
         assert (file.imagej_metadata or {})["unit"] == "micron"
         tags = file.pages.first.tags
+        assert [tag.name for tag in tags].count("ImageDescription") == 1
+        assert tags["ResolutionUnit"].value == 1
         assert (tags["XResolution"].value, tags["YResolution"].value) == ((1, 2), (1, 3))
 
 

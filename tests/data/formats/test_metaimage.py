@@ -191,7 +191,17 @@ def test_a_few_bytes_that_promise_a_terabyte_are_refused_by_their_header(tmp_pat
         open_metaimage(path)
 
 
-@pytest.mark.parametrize("text", ["", "NDims = 3\n", "no key\n", "x" * 70000, "NDims = 3\n" * 9000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "NDims = 3\n",
+        "no key\n",
+        "x" * 70000,
+        "NDims = 3\n" * 9000,
+        "NDims = 3\n" * 9000 + "ElementDataFile = LOCAL\n",
+    ],
+)
 def test_a_header_without_an_end_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.mhd").write_text(text)
     with pytest.raises(ValueError, match=r"a\.mhd must (say ElementDataFile within its first lines|hold lines of Key)"):

@@ -111,11 +111,28 @@ def test_a_variable_is_chosen_where_there_are_names_and_refused_elsewhere(tmp_pa
     assert len(open_volume(tmp_path / "a.npz", variable="mask")) == 2
     matlab(tmp_path / "a.mat", BLOCK)
     assert len(open_volume(tmp_path / "a.mat", variable="temp")) == 5
+    with pytest.raises(ValueError, match="nowhere"):
+        open_volume(tmp_path / "a.mat", variable="nowhere")
     np.save(tmp_path / "a.npy", BLOCK)
     with pytest.raises(
         ValueError, match=r"^variable must be asked of \.npz and \.mat files, got rock of .*a\.npy; leave"
     ):
         open_volume(tmp_path / "a.npy", variable="rock")
+
+
+def test_names_are_known_in_capitals_too(tmp_path: Path) -> None:
+    metaimage(tmp_path / "A.MHD", BLOCK)
+    assert kind_of(tmp_path / "A.MHD") == "metaimage"
+    assert len(open_volume(tmp_path / "A.MHD")) == 5
+
+
+def test_dicom_is_known_by_its_content_or_its_name(tmp_path: Path) -> None:
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    assert kind_of(tmp_path / "IM0001") == kind_of(tmp_path) == "dicom"
+    write_slice(tmp_path / "1.png", BLOCK[0])
+    assert kind_of(tmp_path) == "slices"
+    (tmp_path / "2.DCM").write_bytes(b"without a preamble")
+    assert kind_of(tmp_path / "2.DCM") == kind_of(tmp_path) == "dicom"
 
 
 def test_what_is_not_there_is_missing_input(tmp_path: Path) -> None:

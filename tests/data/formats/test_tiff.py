@@ -93,6 +93,42 @@ def test_pages_at_uneven_distances_are_read_one_by_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume[index], levels)
 
 
+def test_a_stack_whose_last_page_is_cut_is_refused(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for levels in STACK:
+            file.write(levels, contiguous=False, photometric="minisblack", metadata=None)
+    os.truncate(tmp_path / "a.tif", (tmp_path / "a.tif").stat().st_size - 10)
+    with pytest.raises(ValueError, match=r"a\.tif must "):
+        open_tiff(tmp_path / "a.tif")[4]
+
+
+def test_imagej_may_say_the_number_of_its_images_alone(tmp_path: Path) -> None:
+    with (tmp_path / "a.tif").open("wb") as file:
+        tifffile.imwrite(file, STACK, photometric="minisblack", description="ImageJ=1\nimages=5\n", metadata=None)
+    one = write(tmp_path / "b.tif", STACK[0], description="ImageJ=1.53t\nimages=5\n", metadata=None)
+    with one.open("ab") as file:
+        file.write(STACK[1:].tobytes())
+    for path in (tmp_path / "a.tif", one):
+        volume = open_tiff(path)
+        assert len(volume) == 5
+        np.testing.assert_array_equal(volume[0], STACK[0])
+
+
+def test_a_page_with_a_depth_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = open_tiff(write(tmp_path / "a.tif", volumetric=True, tile=(16, 16, 16), compression="zlib"))
+    decoded: list[int] = []
+    really = tifffile.TiffPage.asarray
+
+    def noted(self: Any) -> Any:
+        decoded.append(1)
+        return really(self)
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", noted)
+    for index in range(5):
+        np.testing.assert_array_equal(volume[index], STACK[index])
+    assert decoded == [1]
+
+
 def test_lzw_pages_are_read(tmp_path: Path) -> None:
     first, *others = (Image.fromarray(levels) for levels in STACK)
     first.save(tmp_path / "a.tif", save_all=True, append_images=others, compression="tiff_lzw")
@@ -170,6 +206,12 @@ def ome(path: Path, text: str, pages: int = 5) -> None:
     write(path, STACK[:pages], description=text, metadata=None)
 
 
+def pages_with_a_depth(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for _ in range(2):
+            file.write(STACK, volumetric=True, tile=(16, 16, 16), photometric="minisblack", metadata=None)
+
+
 def shortened(path: Path, **options: Any) -> None:
     write(path, **options)
     os.truncate(path, path.stat().st_size - STACK[0].nbytes)
@@ -209,6 +251,20 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
             p, STACK[0], description="ImageJ=1.53t\nimages=5\nslices=5\n", metadata=None, compression="zlib"
         ),
         "have 5 pages as its text says, got one; save it uncompressed",
+    ),
+    "pages with a depth": (
+        pages_with_a_depth,
+        "have pages or a depth, got 2 pages of depth 5; write one volume a file",
+    ),
+    "more slices than names fit": (
+        lambda p: write(
+            p,
+            np.zeros((100_001, 1, 1), np.uint8),
+            description="ImageJ=1.53t\nimages=100001\n",
+            metadata=None,
+            truncate=True,
+        ),
+        "at most 100000 slices, got 100001; cut it into several volumes",
     ),
     "a stack behind one page, cut": (lambda p: shortened(p, truncate=True), "hold 5 slices of 960 bytes, got"),
     "palette": (lambda p: Image.fromarray(STACK[0].astype(np.uint8)).convert("P").save(p), "got palette; convert"),

@@ -92,6 +92,7 @@ def test_pixels_a_metre_are_believed_and_exact_where_the_text_agrees() -> None:
     assert png_voxel({"voxel_um": "430.0 430.0"}) is None
     assert png_voxel({}) is None
     assert png_voxel({"dpi": (0.0254, 0.0254)}) is None
+    assert png_voxel({"dpi": (0, 0)}) is None
 
 
 def test_y_and_x_are_not_exchanged() -> None:
@@ -133,6 +134,12 @@ def test_what_is_written_is_read_to_six_digits(
     with tifffile.TiffFile(folder / "b.tif") as file:
         x, y = (file.pages.first.tags[name].value for name in ("XResolution", "YResolution"))
     np.testing.assert_allclose([y[1] / y[0], x[1] / x[0]], [side, other], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.jpg"])
+def test_densities_of_formats_for_printing_say_nothing_whatever_they_are(tmp_path: Path, name: str) -> None:
+    Image.fromarray(GREY).save(tmp_path / name, dpi=(11389, 11389))
+    assert look(tmp_path / name).voxel_um is None
 
 
 def test_a_real_editors_default_says_nothing(tmp_path: Path) -> None:
