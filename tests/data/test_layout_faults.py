@@ -19,8 +19,8 @@ from scipy import ndimage
 from coresr_data.degrade import bicubic
 from coresr_data.formats.images import write_slice
 from coresr_data.layouts import Reading, find
+from coresr_data.layouts.pairing import matched
 from coresr_data.packing import prepare
-from coresr_data.pairing import matched
 from coresr_data.store import open_store
 
 MakeCore = Callable[..., Path]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from coresr_data.checking.examining import How, Passed
 from coresr_data.cli import Parser, run
 from coresr_data.commands import check as command
-from coresr_data.examining import How, Passed
 from coresr_data.formats.images import write_slice
 from coresr_data.packing import prepare
 from coresr_data.store import Store

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from coresr_data.cli import Parser, UsageError
 from coresr_data.commands import fit_scanner as command
-from coresr_data.fitted import Match, ScannerFit, load_fit
-from coresr_data.scanner import Noise
+from coresr_data.degrade.scanner import Noise
+from coresr_data.fitting.fitted import Match, ScannerFit, load_fit
 from coresr_data.volume import Volume
 
 

@@ -60,9 +60,8 @@ def test_only_a_page_is_written_over(inspect: Callable[..., Ended], store: Store
 def test_a_library_that_is_missing_is_named_with_its_extra(
     inspect: Callable[..., Ended], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("coresr_data.page", "coresr_data.panels"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "coresr_data.figures", raising=False)
+    for module in ("page", "panels", "figures"):
+        monkeypatch.delitem(sys.modules, f"coresr_data.inspection.{module}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     code, _, err = inspect(store.path, "--html", tmp_path / "page.html")
     assert code == 69

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from coresr_data.checking import TIME_LIMIT, Checked, check_sources
-from coresr_data.checking_store import (
+from coresr_data.checking.examining import How
+from coresr_data.checking.problems import Problem, shown
+from coresr_data.checking.store import (
     Lie,
     check_origin,
     check_registration,
@@ -15,13 +17,11 @@ from coresr_data.checking_store import (
     pairs_of_store,
 )
 from coresr_data.cli import Commands, UsageError
-from coresr_data.examining import How
 from coresr_data.formats.raw import EXAMPLE, RawHeader, raw_header
 from coresr_data.layouts import Reading, find
-from coresr_data.manifest import MANIFEST
-from coresr_data.problems import Problem, shown
-from coresr_data.sources import Source
+from coresr_data.layouts.sources import Source
 from coresr_data.store import Store, open_store
+from coresr_data.store.manifest import MANIFEST
 
 SHOWN = 10
 """Warnings of a kind that are printed; errors always are."""

@@ -121,9 +121,9 @@ def _degrade(options: Namespace) -> None:
 
 
 def _making(options: Namespace, volume: Volume) -> Any:
-    from coresr_data.fitted import recipe_of
+    from coresr_data.fitting.fitted import recipe_of
     from coresr_data.intensity import Window, checked, default_window
-    from coresr_data.writing import Making
+    from coresr_data.packing.writing import Making
 
     window = checked(Window(*options.window)) if options.window else None
     if window is None and volume.dtype.kind in "iu" and volume.dtype.itemsize <= 2:

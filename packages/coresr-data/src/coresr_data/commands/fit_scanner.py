@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from coresr_data.cli import Commands, UsageError
-from coresr_data.fitted import ScannerFit, save_fit
+from coresr_data.fitting.fitted import ScannerFit, save_fit
 from coresr_data.intensity import Window, default_window
 from coresr_data.volume import Levels, Volume, Voxel
 

@@ -35,7 +35,7 @@ def describe(store: Store) -> None:
 
 def _page(store: Store, out: Path) -> None:
     try:
-        from coresr_data.page import page
+        from coresr_data.inspection.page import page
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"jinja2", "matplotlib"}:
             raise

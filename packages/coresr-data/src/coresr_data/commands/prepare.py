@@ -7,14 +7,14 @@ from typing import Any
 
 from coresr_data.cli import Commands, Parser, UsageError
 from coresr_data.commands.inspect import describe
+from coresr_data.commands.telling import tell
+from coresr_data.degrade.recipes import DEGRADATIONS
 from coresr_data.formats.raw import raw_header
 from coresr_data.intensity import Window
 from coresr_data.layouts import LAYOUTS, recognised
 from coresr_data.mask import KINDS
 from coresr_data.packing import prepare
-from coresr_data.recipes import DEGRADATIONS
 from coresr_data.split import SPLITS, Fractions, Gap, Micrometres, Split
-from coresr_data.telling import tell
 from coresr_data.volume import AXES
 
 
