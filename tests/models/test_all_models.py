@@ -11,45 +11,9 @@ import torch
 from torch import Tensor
 
 from coresr_models.blocks import Bicubic
-from coresr_models.build import MODELS, Argument, ModelSpec, Network, build
+from coresr_models.build import MODELS, ModelSpec, Network, build
 from coresr_models.checkpoint import load, save
-
-# small ones, so that all of this runs in seconds
-SMALL: dict[str, dict[str, Argument]] = {
-    "edsr": {"width": 6, "blocks": 2},
-    "unet": {"width": 8, "depth": 2},
-}
-# for each constructor argument another value than in SMALL or the default: extend it with every new argument
-ALTERNATIVES: dict[str, dict[str, Argument]] = {
-    "edsr": {
-        "scale": 3,
-        "channels": 2,
-        "width": 4,
-        "blocks": 3,
-        "residual_scale": 0.3,
-        "tail": "direct",
-        "global_residual": "none",
-    },
-    "unet": {
-        "scale": 3,
-        "channels": 2,
-        "depth": 1,
-        "width": 4,
-        "max_width": 16,
-        "norm": "group",
-        "global_residual": "none",
-    },
-}
-# beyond one change at a time
-MORE: list[tuple[str, dict[str, Argument]]] = [
-    ("edsr", {"scale": 1}),
-    ("edsr", {"scale": 4}),
-    ("edsr", {"scale": 8, "blocks": 1}),
-    ("edsr", {"scale": 6, "tail": "direct"}),
-    ("unet", {"scale": 1}),
-    ("unet", {"scale": 4}),
-    ("unet", {"scale": 2, "depth": 3}),
-]
+from tests.models.specimens import ALTERNATIVES, MORE, SMALL, STATED_REACH
 
 
 def cases() -> Iterator[Any]:
@@ -313,8 +277,7 @@ def test_the_receptive_field_is_not_stated_much_too_large(spec: ModelSpec) -> No
     assert isinstance(channels, int)
     size = network.multiple_of * -(-(network.receptive_field + 9) // network.multiple_of)
     reach = measured_reach(network, channels, size)
-    share = {"edsr": 1.0}.get(spec.name, 0.75)  # phases of pooling and of the skip are rounded up
-    assert share * network.receptive_field <= reach <= network.receptive_field
+    assert STATED_REACH.get(spec.name, 1.0) * network.receptive_field <= reach <= network.receptive_field
 
 
 @pytest.mark.parametrize("name", MODELS)
