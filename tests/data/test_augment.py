@@ -19,8 +19,11 @@ from coresr_data.augment import (
     grey_jitter,
     mixed,
     noisy,
+    normal,
     partner,
+    quantiles,
     turned,
+    turned_copy,
 )
 from coresr_data.patches import keyed
 from coresr_data.resize import imresize
@@ -99,7 +102,47 @@ def test_a_symmetry_is_quarter_turns_and_then_a_flip(symmetry: int) -> None:
     np.testing.assert_array_equal(turned(image, symmetry), expected[..., ::-1] if symmetry >= 4 else expected)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["uint8", ">u2", "uint16", "int16", "uint32", "int32", "float32", ">f4", "float64", "bool"]
+)
+def test_levels_are_turned_as_images_are_into_a_contiguous_copy(dtype: str) -> None:
+    levels = RNG.integers(0, 256, (9, 9)).astype(dtype)
+    for symmetry in range(8):
+        copied = turned_copy(levels[:, 1:], symmetry)
+        np.testing.assert_array_equal(copied, turned(levels[:, 1:], symmetry))
+        assert copied.dtype == levels.dtype
+        assert copied.flags.c_contiguous
+        assert not np.shares_memory(copied, levels)
+
+
 # Noise
+
+
+def test_normal_numbers_are_those_that_every_numpy_gives() -> None:
+    # From a run with NumPy 2.4: made of raw bits, which are stable between versions.
+    drawn = normal(keyed("canary", 0), (2, 3))
+    raw = keyed("canary", 0).bit_generator.random_raw(2).tolist()
+    words = [(word >> shift) & 0xFFFF for word in raw for shift in (0, 16, 32, 48)][:6]
+    np.testing.assert_allclose(drawn.ravel(), stats.norm.ppf((np.array(words) + 0.5) / 65536), rtol=1e-4)
+    assert drawn.dtype == np.float32
+
+
+def test_normal_numbers_are_normal_and_independent() -> None:
+    drawn = normal(keyed("noise", 0), (1000, 1001)).astype(float)
+    assert stats.kstest(drawn.ravel(), stats.norm.cdf).pvalue > 0.001
+    assert abs(drawn.mean()) < 5e-3
+    assert drawn.std() == pytest.approx(1, rel=5e-3)
+    for one, other in ((drawn[1:], drawn[:-1]), (drawn[:, 1:], drawn[:, :-1])):
+        assert abs((one * other).mean()) < 5e-3
+
+
+def test_the_quantiles_ascend_and_have_mean_0_and_variance_1() -> None:
+    table = quantiles().astype(float)
+    assert (np.diff(table) > 0).all()
+    assert table.mean() == pytest.approx(0, abs=1e-7)
+    assert table.var() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_array_equal(table, -table[::-1])
+    assert 4.2 < table[-1] < 4.4
 
 
 def test_noise_lies_in_the_slice_and_turns_with_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -39,6 +39,7 @@ def panel(store: Store, *, pictures: int = 4, most_pixels: int = 2**24) -> dict[
 
 
 @given(st.floats(1e-3, 1e9))
+@example(0.3)
 def test_a_scale_bar_is_round_and_between_a_ninth_and_a_third_of_the_picture(um: float) -> None:
     bar = _bar(um)
     assert 100 / 9 < bar["share"] <= 100 / 3 + 1e-9

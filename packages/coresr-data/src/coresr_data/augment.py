@@ -4,16 +4,20 @@ Whatever a step draws is keyed by the step's own name beside seed, epoch and ite
 nothing of what another one draws.
 """
 
+import math
 from dataclasses import dataclass
-from math import inf
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from coresr_data.patches import keyed
 from coresr_data.resize import imresize
+from coresr_data.volume import Levels
 
 Image = NDArray[np.float32]
 Key = tuple[int, int, int]
@@ -53,17 +57,34 @@ class Augmentation:
     """The a of Beta(a, a), which draws how much of a second sample is blended in; 0 for none."""
 
     def __post_init__(self) -> None:
-        ends = {"noise_std": inf, "jitter": 1.0, "cutblur": 1.0, "mixup": inf}
+        ends = {"noise_std": math.inf, "jitter": 1.0, "cutblur": 1.0, "mixup": math.inf}
         for name, most in ends.items():
             value = getattr(self, name)
             if not (0 <= value < most or value == most == 1):
-                raise ValueError(f"{name} must be 0 or more{'' if most == inf else ' and at most 1'}, got {value}")
+                raise ValueError(f"{name} must be 0 or more{'' if most == math.inf else ' and at most 1'}, got {value}")
 
 
 def turned(image: NDArray[Any], symmetry: int) -> NDArray[Any]:
     """One of the square's eight symmetries on the last two axes: `symmetry % 4` quarter turns, from 4 on a flip."""
     swapped, y, x = SYMMETRIES[symmetry]
     return (image.swapaxes(-2, -1) if swapped else image)[..., ::y, ::x]
+
+
+def turned_copy(levels: Levels, symmetry: int) -> Levels:
+    """A contiguous copy of grey levels `(h, w)` under one of the symmetries: `turned` in a third of its time.
+
+    Grey levels of 8 bits are a quarter of the bytes of their image. They are copied row by row before rows become
+    columns, for in a slice whose width is a power of two all rows of a column compete for the same few lines of the
+    processor's cache. Columns are reversed by torch, which NumPy does element by element.
+    """
+    swapped, y, x = SYMMETRIES[symmetry]
+    if swapped:
+        return np.ascontiguousarray(turned(levels.copy(), symmetry))
+    copied = levels[::y].copy()
+    if x == 1:
+        return copied
+    bits = copied.view(f"i{copied.itemsize}")  # torch knows no big endian, nor all unsigned integers
+    return torch.from_numpy(bits).flip(-1).numpy().view(copied.dtype)
 
 
 def augmented(low: Image, high: Image, key: Key, symmetry: int, steps: Augmentation) -> tuple[Image, Image]:
@@ -80,9 +101,26 @@ def noisy(low: Image, std: float, key: Key, symmetry: int) -> Image:
     """LR with Gaussian noise, drawn for the patch as it lies in its slice and turned with it; not clipped."""
     if std == 0:
         return low
-    normal = keyed("noise", *key).standard_normal(low.shape, np.float32)
-    noise: Image = np.float32(std) * turned(normal, symmetry)
+    noise: Image = np.float32(std) * turned(normal(keyed("noise", *key), low.shape), symmetry)
     return low + noise
+
+
+def normal(rng: Generator, shape: tuple[int, ...]) -> Image:
+    """Standard normal numbers from raw bits, the same under every NumPy and in a sixth of `standard_normal`'s time.
+
+    Each is one of 65536 quantiles, none beyond 4.3; their variance is 1.
+    """
+    count = math.prod(shape)
+    bits = rng.bit_generator.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
+    return quantiles().take(bits[:count]).reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def quantiles() -> Image:
+    """Of the standard normal distribution at the middles of 65536 equal shares, float32."""
+    exact = ndtri((np.arange(65536) + 0.5) / 65536)
+    table: Image = (exact / exact.std()).astype(np.float32)
+    return table
 
 
 def grey_jitter(rng: Generator, jitter: float) -> tuple[np.float32, np.float32]:

@@ -33,7 +33,9 @@ def to_unit(levels: NDArray[Any], window: Window) -> NDArray[np.float32]:
     """Grey levels of any dtype and shape → float32, window.low at 0 and window.high at 1."""
     low, high = checked(window)
     if low == 0:
-        return levels.astype(np.float32) * np.float32(1 / high)
+        unit = levels.astype(np.float32)
+        unit *= np.float32(1 / high)
+        return unit
     # in float64, for float32 would round away what differs between two levels far above their distance
     return ((levels.astype(np.float64) - low) / (high - low)).astype(np.float32)
 

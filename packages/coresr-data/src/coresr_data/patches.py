@@ -6,6 +6,7 @@ keyed by what is drawn, never by what was drawn before, so that workers, ranks a
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
 from typing import Any, NamedTuple
@@ -46,7 +47,6 @@ def keyed(*parts: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(_Key(digest.digest())))  # type: ignore[arg-type]  # narrow stubs
 
 
-@lru_cache(maxsize=4)
 def order(seed: int, epoch: int, n: int, stream: str = "") -> NDArray[np.int64]:
     """The permutation of `n` samples in an epoch, from raw Philox bits, which NumPy keeps stable between versions."""
     return ranks(keyed("order", seed, epoch, *_named(stream)).bit_generator.random_raw(n))
@@ -77,7 +77,8 @@ class Draw(NamedTuple):
     """Number of the sample within its epoch: with seed and epoch the key of everything else drawn for it."""
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
     """How patches are laid over images; one epoch is as many as fit into them without overlap."""
 
     heights: NDArray[np.int64]
@@ -124,24 +125,40 @@ def draw(plan: Plan, seed: int, number: int, *, stream: str = "", rock: Rock | N
     if number < 0:
         raise IndexError(f"sample number must be 0 or more, got {number}: a run has no end to count back from")
     epoch, place = divmod(number, plan.epoch)
-    item = int(order(seed, epoch, plan.epoch, stream)[place])
-    image = int(plan.ends.searchsorted(item, side="right"))
-    bits: list[int] = (
-        keyed("crop", seed, epoch, item, *_named(stream))
-        .bit_generator.random_raw(3 if rock is None else 2 * TRIES + 1)
-        .tolist()
-    )
-    symmetry = bits.pop(2) % 8
-    rows, columns = int(plan.heights[image]) - plan.size + 1, int(plan.widths[image]) - plan.size + 1
-    places = [(bits[i] % rows, bits[i + 1] % columns) for i in range(0, len(bits), 2)]
-    y, x = places[0] if rock is None else _rocky(places, lambda y, x: rock(image, y, x), least)
+    image, y, x, symmetry, item = places(plan, seed, epoch, stream)[place].tolist()
+    if rock is not None and (found := rock(image, y, x)) < least:
+        bits = keyed("rock", seed, epoch, item, *_named(stream)).bit_generator.random_raw(2 * TRIES - 2).tolist()
+        rows, columns = int(plan.heights[image]) - plan.size + 1, int(plan.widths[image]) - plan.size + 1
+        others = [(bits[i] % rows, bits[i + 1] % columns) for i in range(0, len(bits), 2)]
+        y, x = _rockier((y, x), found, others, lambda y, x: rock(image, y, x), least)
     return Draw(image, y, x, symmetry, epoch, item)
 
 
-def _rocky(places: list[tuple[int, int]], share: Callable[[int, int], float], least: float) -> tuple[int, int]:
-    """The first place with enough rock, else the first of those with most."""
-    best, most = places[0], -1.0
-    for place in places:
+@lru_cache(maxsize=4)
+def places(plan: Plan, seed: int, epoch: int, stream: str) -> NDArray[np.int32]:
+    """Image, y, x, symmetry and item of every sample of an epoch, in their order.
+
+    Drawn at once: a generator for each would take longer than reading its patch.
+    """
+    items = order(seed, epoch, plan.epoch, stream)
+    raw = keyed("crop", seed, epoch, *_named(stream)).bit_generator.random_raw(3 * plan.epoch)
+    bits = raw.reshape(plan.epoch, 3)[items]
+    images = plan.ends.searchsorted(items, side="right")
+    rows, columns = ((sides[images] - plan.size + 1).astype(np.uint64) for sides in (plan.heights, plan.widths))
+    return np.stack(
+        [images, bits[:, 0] % rows, bits[:, 1] % columns, bits[:, 2] % 8, items], 1, dtype=np.int32, casting="unsafe"
+    )
+
+
+def _rockier(
+    best: tuple[int, int],
+    most: float,
+    others: list[tuple[int, int]],
+    share: Callable[[int, int], float],
+    least: float,
+) -> tuple[int, int]:
+    """The first of the others with enough rock, else the first of all those with most."""
+    for place in others:
         found = share(*place)
         if found >= least:
             return place

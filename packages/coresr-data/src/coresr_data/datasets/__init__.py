@@ -1,10 +1,9 @@
 """A store as training samples: item `k` is sample `k` of an endless run, a pure function of the seed and `k`."""
 
-import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coresr_data.augment import Augmentation, Image, augmented, mixed, noisy, partner, turned
+from coresr_data.augment import Augmentation, Image, augmented, mixed, noisy, partner, turned_copy
 from coresr_data.datasets.reading import Cuts, tensor
 from coresr_data.degrade import Recipe, apply_at
 from coresr_data.intensity import Window, to_unit
@@ -171,6 +170,4 @@ def _images(pairs: Paired | Degraded, place: Draw) -> tuple[Image, Image]:
 
 
 def _unit(levels: Levels, symmetry: int, window: Window) -> Image:
-    # Turned as grey levels, of 8 bits a quarter of the bytes, and after they were copied row by row: in an image whose
-    # width is a power of two, all rows of a column compete for the same few lines of the processor's cache.
-    return to_unit(np.ascontiguousarray(turned(levels.copy(), symmetry)), window)
+    return to_unit(turned_copy(levels, symmetry), window)

@@ -108,7 +108,7 @@ def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterat
 
 def tensor(image: NDArray[np.float32]) -> Tensor:
     """`(h, w)` → `(1, h, w)`."""
-    return torch.from_numpy(np.ascontiguousarray(image))[None]
+    return torch.from_numpy(np.ascontiguousarray(image)[None])
 
 
 def _square(array: Levels, row: int, y: int, x: int, size: int) -> Levels:

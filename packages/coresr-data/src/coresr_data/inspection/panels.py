@@ -130,8 +130,9 @@ def _picture(
 
 def _bar(um: float) -> dict[str, Any]:
     """A scale bar for a picture so many micrometres wide: a round length, at most a third of it."""
-    step = 10 ** np.floor(np.log10(um / 3))
-    length = float(max(factor * step for factor in (1, 2, 5) if factor * step <= um / 3))
+    most = um / 3 * (1 + 1e-12)  # 0.3 / 3 rounds to below 0.1
+    step = 10 ** np.floor(np.log10(most))
+    length = float(max(factor * step for factor in (1, 2, 5) if factor * step <= most))
     label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
     return {"share": 100 * length / um, "label": label}
 
