@@ -1,4 +1,4 @@
-"""Registration of real pairs: known shifts, scales and turns are found, chance is not, and a crop mends what it can."""
+"""Registration of real pairs: known shifts, scales and turns are found, and chance is not."""
 
 from pathlib import Path
 from typing import Any
@@ -8,44 +8,13 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from coresr_data.align import CONFIDENT, Registration, _as_dtype, _middle, corrected, measure, verdict
+from coresr_data.align import CONFIDENT, _middle, measure, verdict
+from coresr_data.align.correcting import corrected
 from coresr_data.formats.images import read_slice
 from coresr_data.resize import axis_matrix, imresize
-
-Float = NDArray[np.float64]
-
-
-def grains(shape: tuple[int, ...], seed: int = 0) -> Float:
-    """Two phases with soft edges and some noise, about 8 pixels a grain, grey levels 0–255."""
-    rng = np.random.default_rng(seed)
-    field = ndimage.gaussian_filter(rng.normal(size=shape), 4, mode="wrap")
-    soft = ndimage.gaussian_filter((field > 0).astype(float), 0.8, mode="wrap")
-    return np.asarray(60 + 120 * soft + rng.normal(0, 4, shape))
-
-
-def pair(image: Float, scale: int, shift: tuple[int, int], noise: float = 0, seed: int = 1) -> tuple[Float, Float]:
-    """LR and HR cut `shift` HR pixels apart from one image: no interpolation, so the shift is exact."""
-    margin = max(map(abs, shift))
-    side = (min(image.shape) - 2 * margin) // scale * scale
-    y, x = margin - shift[0], margin - shift[1]
-    lr = imresize(image[y : y + side, x : x + side].astype(float), 1 / scale)
-    hr = image[margin : margin + side, margin : margin + side]
-    return lr + np.random.default_rng(seed).normal(0, noise, lr.shape), hr
-
-
-def turned(image: Float, scale: int, ratio: float, degrees: float) -> tuple[Float, Float]:
-    """An LR whose pixels are `ratio` HR pixels wide and which is turned counter-clockwise as displayed."""
-    n = min(image.shape) // (scale + 1)
-    hr = image[: scale * n, : scale * n]
-    y, x = np.mgrid[:n, :n] - (n - 1) / 2
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    middle = (scale * n - 1) / 2
-    places = [ratio * (cosine * y + sine * x) + middle, ratio * (-sine * y + cosine * x) + middle]
-    return np.asarray(ndimage.map_coordinates(ndimage.gaussian_filter(image, scale / 2.5), places)), hr
-
+from tests.data.align.pairs import Float, grains, pair, turned
 
 # Shifts
 
@@ -228,92 +197,8 @@ def test_a_softer_lr_does_not_pass_for_one_of_less_contrast() -> None:
     assert measure(soft, hr, scale=2).gain == pytest.approx(1, abs=0.13)
 
 
-def test_grey_levels_of_another_scanner_are_brought_to_those_of_hr() -> None:
-    lr, hr = pair(grains((200, 200)), 2, (0, 0))
-    other = np.floor(0.5 * lr + 30.5).astype(np.uint8)
-    mended = corrected(other, hr, measure(other, hr, scale=2), grey=True)
-    assert mended.lr.dtype == np.uint8
-    np.testing.assert_allclose(mended.lr.astype(float), lr, atol=4)
-    assert mended.did["gain"] == pytest.approx(0.5, abs=0.01)
-    assert mended.did["clipped_share"] == 0
-
-
-def test_levels_beyond_the_dtype_are_clipped_and_counted() -> None:
-    lr, hr = pair(grains((200, 200)), 2, (0, 0))
-    found = measure(lr, hr, scale=2)
-    pushed = Registration(**{**{n: getattr(found, n) for n in found.__slots__}, "gain": 1.0, "offset": 60.0})
-    mended = corrected(lr.astype(np.uint8), hr, pushed, grey=True)
-    wanted = float((lr.astype(np.uint8) < 60).mean())
-    assert 0 < wanted == mended.did["clipped_share"]
-    assert mended.lr.min() == 0
-
-
-# Correction
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(2, 4), st.floats(-20, 20))
-def test_law_a_crop_leaves_at_most_half_a_hr_pixel(scale: int, shift: float) -> None:
-    found = measure(*pair(grains((64, 64)), 2, (0, 0)), scale=2)
-    fields = {name: getattr(found, name) for name in found.__slots__}
-    moved = Registration(**{**fields, "scale": scale, "shift": (shift, -shift)})
-    assert max(map(abs, moved.remaining)) <= 0.5 / scale + 1e-9
-    assert moved.crop[0] / scale + moved.remaining[0] == pytest.approx(shift)
-
-
-def test_levels_are_rounded_half_up() -> None:
-    levels, clipped = _as_dtype(np.array([0.49, 0.5, 1.5, 2.5, -0.6, 255.4, 255.5]), np.dtype(np.uint8))
-    np.testing.assert_array_equal(levels, [0, 1, 2, 3, 0, 255, 255])
-    assert clipped == pytest.approx(2 / 7)
-
-
 def test_of_a_long_side_the_middle_is_read() -> None:
     assert (_middle(0, 10, 4), _middle(5, 8, 4), _middle(100, 200, 50)) == (slice(3, 7), slice(5, 8), slice(125, 175))
-
-
-def test_a_crop_leaves_every_level_as_scanned_and_copies_none() -> None:
-    lr, hr = (image.astype(np.uint16) for image in pair(grains((240, 240)), 3, (4, -2)))
-    mended = corrected(lr, hr, measure(lr, hr, scale=3))
-    assert mended.did == {"crop_hr_pixels": [4, -2]}
-    assert np.shares_memory(mended.lr, lr)
-    assert np.shares_memory(mended.hr, hr)
-    assert mended.hr.shape == tuple(3 * n for n in mended.lr.shape)
-    np.testing.assert_array_equal(mended.lr, lr[2:, : lr.shape[1] - 1])
-    np.testing.assert_array_equal(mended.hr, hr[2 : 2 + 3 * mended.lr.shape[0], 2 : 2 + 3 * mended.lr.shape[1]])
-
-
-def test_a_crop_of_a_stack_keeps_all_its_slices() -> None:
-    lr, hr = pair(grains((160, 160)), 2, (2, 0))
-    stacks = np.repeat(lr[None], 9, axis=0), np.repeat(hr[None], 9, axis=0)
-    mended = corrected(*stacks, measure(*stacks, scale=2))
-    assert mended.lr.shape == (9, lr.shape[0] - 1, lr.shape[1])
-    assert mended.hr.shape == (9, hr.shape[0] - 2, hr.shape[1])
-
-
-def test_what_a_crop_leaves_is_said_and_a_shift_of_lr_mends_it() -> None:
-    image = ndimage.gaussian_filter(grains((480, 480)), 6)
-    lr, hr = pair(image, 8, (4, 2))  # an eighth shrinks to a quarter: half and quarter LR pixels
-    hr = imresize(hr, 1 / 4)
-    found = measure(lr, hr, scale=2)
-    assert found.shift == pytest.approx((0.5, 0.25), abs=0.03)
-    cropped = corrected(lr, hr, found)
-    assert abs(cropped.remaining[1]) == pytest.approx(0.25, abs=0.03)
-    moved = corrected(lr, hr, found, resample=True)
-    assert not any(moved.remaining)
-    assert measure(moved.lr, moved.hr, scale=2).shift == pytest.approx((0, 0), abs=0.02)
-    np.testing.assert_array_equal(moved.hr, cropped.hr)
-    assert moved.lr.std() == pytest.approx(cropped.lr.std(), rel=0.01)
-    inner = (slice(4, -4), slice(4, -4))
-    before, after = (np.abs(one.lr - imresize(one.hr, 1 / 2))[inner].mean() for one in (cropped, moved))
-    assert after < before / 10
-
-
-@pytest.mark.parametrize("words", ["unclear", "distorted"])
-def test_what_no_crop_mends_is_refused(words: str) -> None:
-    image = grains((720, 720))
-    lr, hr = turned(image, 3, 3.1, 0) if words == "distorted" else (image[:180, :180], grains((540, 540), 3))
-    with pytest.raises(ValueError, match=f"got one {words}: confidence .*register it with a tool"):
-        corrected(lr, hr, measure(lr, hr, scale=3))
 
 
 @pytest.mark.parametrize(
@@ -347,6 +232,3 @@ def test_the_bentheimer_pair_is_one_hr_voxel_off_along_every_axis(real_data: Pat
     assert found.scale_error[2] == pytest.approx(0.0045, abs=1e-3)  # x drifts by ±0.3 LR pixels from end to end
     assert found.gain == pytest.approx(0.94, abs=0.02)
     assert found.r2 > 0.97
-    mended = corrected(lr, hr, found)
-    assert (mended.lr.shape, mended.hr.shape) == ((29, 44, 129), (87, 132, 387))
-    assert max(map(abs, measure(mended.lr, mended.hr, scale=3).shift)) < 0.1

@@ -1,4 +1,4 @@
-"""Is a real pair registered? Sub-pixel shift, scale error, turn and grey levels of LR against HR, and their correction.
+"""Is a real pair registered? Sub-pixel shift, scale error, turn and grey levels of LR against HR.
 
 The shift is measured in the middle, and once more in tiles over all of the pair: a line through those tells scale and
 turn.
@@ -6,16 +6,26 @@ turn.
 
 import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from coresr_data.align.phase import MOST_SLICES, NoOverlapError, Pair, shift_between
 from coresr_data.volume import Levels
 
-__all__ = ["CONFIDENT", "LIMIT", "MOST_SLICES", "Corrected", "Registration", "corrected", "measure", "verdict"]
+__all__ = [
+    "CONFIDENT",
+    "LIMIT",
+    "MOST_SLICES",
+    "Corrected",
+    "Registration",
+    "corrected",
+    "measure",
+    "refuse_unmendable",
+    "verdict",
+]
 
 Float = NDArray[np.float64]
 Verdict = Literal["aligned", "shifted", "distorted", "unclear"]
@@ -122,49 +132,6 @@ def verdict(found: Registration, *, limit: float = LIMIT) -> Verdict:
     return "shifted" if max(map(abs, found.shift)) > limit else "aligned"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corrected:
-    """A pair whose LR pixel (y, x) covers HR [scale · y, scale · (y + 1)), and what was done to it."""
-
-    lr: Levels
-    hr: Levels
-    remaining: tuple[float, ...]
-    """LR pixels that the pair is still off, an axis each."""
-    did: dict[str, Any]
-    """For the manifest: crop in HR pixels, resampled shift, gain and offset, share of levels clipped."""
-
-
-def corrected(lr: Levels, hr: Levels, found: Registration, *, resample: bool = False, grey: bool = False) -> Corrected:
-    """Crop both by whole HR pixels, so that at most half a HR pixel of shift remains; levels stay as scanned.
-
-    `resample` shifts LR by that rest, too: in the Fourier domain, which keeps its power spectrum, and never HR, which
-    is the truth that results are compared with. `grey` brings LR to the grey scale of HR by (LR - offset) / gain.
-    Both round and clip integers to their dtype. ValueError where the pair is unclear or distorted: no crop mends that.
-    """
-    words = verdict(found)
-    if words in {"unclear", "distorted"}:
-        raise ValueError(
-            f"pair must differ by a shift alone, got one {words}: confidence {found.confidence:.1f}, "
-            f"drift {found.drift:.2f} LR pixels; register it with a tool that resamples"
-        )
-    pair = Pair(lr, hr, found.scale)
-    lr_part, hr_part = pair.overlap(tuple(slice(0, n) for n in pair.size), found.crop)
-    lead = lr.ndim - pair.axes  # a stack pairs its slices one to one
-    lr, hr = (image[(slice(None),) * lead + part] for image, part in ((lr, lr_part), (hr, hr_part)))
-    did: dict[str, Any] = {"crop_hr_pixels": list(found.crop)}
-    remaining = found.remaining
-    levels = lr.astype(np.float64)
-    if resample:
-        levels = _moved(levels, tuple(-one for one in remaining))
-        did["resampled_lr_pixels"], remaining = [-one for one in remaining], (0.0,) * pair.axes
-    if grey:
-        levels = (levels - found.offset) / found.gain
-        did |= {"gain": found.gain, "offset": found.offset}
-    if resample or grey:
-        lr, did["clipped_share"] = _as_dtype(levels, lr.dtype)
-    return Corrected(lr=lr, hr=hr, remaining=remaining, did=did)
-
-
 def _middle(first: int, last: int, most: int) -> slice:
     """The middle of a range, at most so long."""
     length = min(last - first, most)
@@ -215,27 +182,3 @@ def _grey(lr: Float, hr: Float) -> tuple[float, float, float]:
         return 1.0, float(b.mean() - a.mean()), 0.0
     gain = float(np.mean((a - a.mean()) * (b - b.mean()))) / spread
     return gain, float(b.mean() - gain * a.mean()), gain**2 * spread / float(b.var())
-
-
-def _moved(levels: Float, shift: tuple[float, ...]) -> Float:
-    """Shift the last axes by less than a pixel in the Fourier domain, borders mirrored."""
-    margin = 16
-    lead = levels.ndim - len(shift)
-    widths = [(0, 0)] * lead + [(margin, margin)] * len(shift)
-    spectrum = fft.fftn(np.pad(levels, widths, mode="symmetric"), axes=tuple(range(lead, levels.ndim)))
-    for axis, one in enumerate(shift, start=lead):
-        n = spectrum.shape[axis]
-        phase = np.exp(-2j * np.pi * fft.fftfreq(n) * one)
-        spectrum *= phase.reshape([n if i == axis else 1 for i in range(levels.ndim)])
-    moved = fft.ifftn(spectrum, axes=tuple(range(lead, levels.ndim))).real
-    return np.asarray(moved[(slice(None),) * lead + (slice(margin, -margin),) * len(shift)])
-
-
-def _as_dtype(levels: Float, dtype: np.dtype[Any]) -> tuple[Levels, float]:
-    """Rounded half up and clipped for integers, and the share that was clipped."""
-    if not np.issubdtype(dtype, np.integer):
-        return levels.astype(dtype), 0.0
-    limits = np.iinfo(dtype)
-    whole = np.floor(levels + 0.5)
-    inside = np.clip(whole, limits.min, limits.max)
-    return inside.astype(dtype), float((whole != inside).mean())

@@ -28,8 +28,8 @@ def registration(source: Source, scale: int, *, accept: bool = False) -> dict[st
             else f"up to {found.drift:.2f} LR pixels apart in the corners"
         )
         raise ValueError(
-            f"LR must lie within {LIMIT} LR pixels of its HR, got {source.core} {off}; register the pair, "
-            "or say --accept-shift"
+            f"LR must lie within {LIMIT} LR pixels of its HR, got {source.core} {off}; say --register "
+            "to crop a scan pair of volumes, register others by hand, or say --accept-shift"
         )
     return {
         "verdict": said,

@@ -86,6 +86,9 @@ def _add_reading(ready: Parser) -> None:
     ready.add_argument("--several-sizes", action="store_true", help="accept slices of several sizes in a core")
     ready.add_argument("--skip-bad", action="store_true", help="leave bad slices out, and record why")
     ready.add_argument("--accept-shift", action="store_true", help="accept scanned LR that does not lie on its HR")
+    ready.add_argument(
+        "--register", action="store_true", help="crop a scan pair by whole HR voxels until LR lies on HR"
+    )
     ready.add_argument("--allow-external-links", action="store_true", help="follow links out of SRC")
     ready.add_argument("--raw", type=_raw, metavar="H", help="what a raw file holds: 200x500x500:uint16:little")
     ready.add_argument("--variable", help="name of the array in a MATLAB or .npz file")
@@ -168,6 +171,7 @@ def _prepare(options: Namespace) -> None:
         skip_bad=options.skip_bad,
         accept_similar=options.accept_similar,
         accept_shift=options.accept_shift,
+        register=options.register,
         external_links=options.allow_external_links,
         raw=options.raw,
         variable=options.variable,

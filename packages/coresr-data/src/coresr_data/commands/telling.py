@@ -30,6 +30,9 @@ def _pairs(core: str, pair: dict[str, Any]) -> Iterator[str]:
     if each > 1:
         off = ", which is half an HR voxel below its middle" if pair["hr_voxels_off_centre"] else ""
         yield f"pairs      {core}: LR slice i with HR slice {each}·i + {each // 2}{off}"
+    if did := pair.get("cropped"):
+        off, left = (", ".join(f"{one:+.2f}" for one in did[key]) for key in ("shift_lr_voxels", "remaining_lr_voxels"))
+        yield f"pairs      {core}: LR lay {off} LR voxels off HR along its last axes; cropped, {left} are left"
     for scale, found in pair.get("registration", {}).items():
         if found["pairs"]:
             yield (

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from coresr_data.align.correcting import cropped_to_match
 from coresr_data.formats import looks_like_volume, open_volume
 from coresr_data.formats.images import image_paths, open_sizes, open_slices
 from coresr_data.layouts.pairing import by_depth, child, find_pairs
@@ -41,6 +42,8 @@ class Reading:
     several_sizes: bool = False
     skip_bad: bool = False
     external_links: bool = False
+    register: bool = False
+    """Crop a scan pair by whole HR voxels until LR lies on HR."""
     raw: Any = None
     variable: str | None = None
 
@@ -128,7 +131,12 @@ def _pair(source: Path, reading: Reading) -> list[Source]:
     if not twins:
         raise FileNotFoundError(f"source must hold one volume called hr… and one called lr…, got {source}; rename them")
     hr, lr = (reading.volume(path) for path in twins)
-    return [by_depth(printable(source.resolve().name), hr, lr, reading.scale)]
+    name = printable(source.resolve().name)
+    if not reading.register:
+        return [by_depth(name, hr, lr, reading.scale)]
+    by_depth(name, hr, lr, reading.scale)  # refuses what does not belong together before anything is read
+    hr, lr, did = cropped_to_match(hr, lr, reading.scale)
+    return [replace(by_depth(name, hr, lr, reading.scale), cropped=did)]
 
 
 def _unpaired(source: Path, reading: Reading) -> list[Source]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coresr_data.formats.images import look, read_slice
 from coresr_data.volume import Levels, Volume, printable, stamped
@@ -27,6 +27,8 @@ class Source:
     """Whether that split belongs to a published set, to be kept whatever it is like."""
     depth: int = 1
     """HR slices for one LR slice; of these the middle one is taken."""
+    cropped: Mapping[str, Any] = field(default_factory=dict)
+    """How LR was laid on HR, where that was wanted."""
     skipped: tuple[tuple[str, str], ...] = ()
     """What was left out on request, and why."""
 

@@ -49,6 +49,7 @@ def prepare(
     skip_bad: bool = False,
     accept_similar: bool = False,
     accept_shift: bool = False,
+    register: bool = False,
     external_links: bool = False,
     raw: Any = None,
     variable: str | None = None,
@@ -59,13 +60,16 @@ def prepare(
     recipe; scanned LR, and that of a published set (`default` or `unknown`), is taken as it is. `split` is shares of
     train/valid/test by depth (0.7/0.15/0.15), ranges of slice numbers, names of cores, or "none"; a split that the
     folders say is kept. `gap` is what must lie between splits, measured unless said. `mask` is "auto", "rock", "none"
-    or a file. HR is cropped at its far edges to a multiple of all scales. All cores share a dtype and one window.
-    ValueError for what is refused; the store appears whole or not at all.
+    or a file. `register` crops a scan pair by whole HR voxels until LR lies on HR. HR is cropped at its far edges to a
+    multiple of all scales. All cores share a dtype and one window. ValueError for what is refused; the store appears
+    whole or not at all.
     """
     scales = _scales(scale)
     if voxel_um is not None and not (0 < voxel_um < math.inf):
         raise ValueError(f"voxel size must be positive micrometres, got {voxel_um}")
     layout = recognised(source) if layout == "auto" else layout
+    if register and layout != "pair":
+        raise ValueError(f"register must be asked of a scan pair, got layout {layout}; leave it out")
     name, recipes, given = _degradation(degradation, layout, scales)
     reading = Reading(
         scales=scales,
@@ -75,6 +79,7 @@ def prepare(
         several_sizes=several_sizes,
         skip_bad=skip_bad,
         external_links=external_links,
+        register=register,
         raw=raw,
         variable=variable,
     )
@@ -159,6 +164,8 @@ def _pairing(parts: Sequence[Part], *, accept: bool) -> dict[str, Any]:
                 "hr_slices_per_lr_slice": source.depth,
                 "hr_voxels_off_centre": 0.5 if source.off_centre else 0,
             }
+            if source.cropped:
+                found["cropped"] = dict(source.cropped)
             if not source.published:
                 found["registration"] = {str(s): registration(source, s, accept=accept) for s in source.lr}
             pairs[source.core] = found
