@@ -243,3 +243,14 @@ def test_real_slices_become_what_the_resizer_makes(real_data: Path, tmp_path: Pa
     hr, lr = levels_of(source), levels_of(tmp_path / "lr")
     assert lr.shape == (9, 144, 144)
     np.testing.assert_array_equal(lr[8], bicubic(hr[8], 4))
+
+
+def test_a_raw_file_and_a_named_array_are_read_as_they_are_said_to_be(stack: Path, tmp_path: Path) -> None:
+    levels = levels_of(stack)
+    (tmp_path / "core.raw").write_bytes(levels.astype("<u2").tobytes())
+    np.savez(tmp_path / "core.npz", rock=levels, other=levels[:, :5])
+    degrade(tmp_path / "core.raw", tmp_path / "a.npy", "--scale", 2, "--raw", "4x13x18:uint16:little")
+    degrade(tmp_path / "core.npz", tmp_path / "b.npy", "--scale", 2, "--variable", "rock")
+    degrade(stack, tmp_path / "c.npy", "--scale", 2)
+    for name in ("a.npy", "b.npy"):
+        np.testing.assert_array_equal(levels_of(tmp_path / name), levels_of(tmp_path / "c.npy"))

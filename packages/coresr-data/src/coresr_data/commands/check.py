@@ -17,7 +17,7 @@ from coresr_data.checking.store import (
     pairs_of_store,
 )
 from coresr_data.cli import Commands, UsageError
-from coresr_data.formats.raw import EXAMPLE, RawHeader, raw_header
+from coresr_data.commands.opening import add_opening
 from coresr_data.layouts import Reading, find
 from coresr_data.layouts.sources import Source
 from coresr_data.store import Store, open_store
@@ -37,8 +37,7 @@ def add(commands: Commands) -> None:
     look.add_argument("--scale", type=int, help="HR size over LR size, for --registration of a folder")
     look.add_argument("--time-limit", type=_seconds, default=TIME_LIMIT, metavar="S", help="seconds a slice may take")
     look.add_argument("--allow-external-links", action="store_true", help="follow links to files out of PATH")
-    look.add_argument("--raw", type=_raw, metavar="HEADER", help=f"what a raw file holds, as {EXAMPLE}")
-    look.add_argument("--variable", metavar="NAME", help="the array in .npz and .mat files")
+    add_opening(look)
     look.set_defaults(command=_check)
 
 
@@ -50,13 +49,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ArgumentTypeError(f"must be a number of seconds above 0, got {text}")
     return seconds
-
-
-def _raw(text: str) -> RawHeader:
-    try:
-        return raw_header(text)
-    except ValueError as reason:
-        raise ArgumentTypeError(str(reason)) from None
 
 
 def _check(options: Namespace) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coresr_data.cli import Commands, UsageError
+from coresr_data.commands.opening import add_opening
 from coresr_data.volume import Levels, Volume, Voxel
 
 RECORD = "degradation.json"
@@ -38,6 +39,7 @@ def add(commands: Commands) -> None:
         metavar=("LOW", "HIGH"),
         help="grey levels that become 0 and 1, which noise goes by (default: the dtype's range)",
     )
+    add_opening(made)
     made.set_defaults(command=_degrade)
 
 
@@ -99,7 +101,7 @@ def _degrade(options: Namespace) -> None:
 
     if options.scale < 2:
         raise UsageError(f"scale must be 2 or more, got {options.scale}")
-    volume = open_volume(options.source)
+    volume = open_volume(options.source, raw=options.raw, variable=options.variable)
     if min(volume.size) < options.scale:
         size = "×".join(map(str, volume.size))
         raise ValueError(f"slices must be at least {options.scale} pixels a side, got {size} in {options.source}")

@@ -3,13 +3,12 @@
 import re
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Any
 
 from coresr_data.cli import Commands, Parser, UsageError
 from coresr_data.commands.inspect import describe
+from coresr_data.commands.opening import add_opening
 from coresr_data.commands.telling import tell
 from coresr_data.degrade.recipes import DEGRADATIONS
-from coresr_data.formats.raw import raw_header
 from coresr_data.intensity import Window
 from coresr_data.layouts import LAYOUTS, recognised
 from coresr_data.mask import KINDS
@@ -90,8 +89,7 @@ def _add_reading(ready: Parser) -> None:
         "--register", action="store_true", help="crop a scan pair by whole HR voxels until LR lies on HR"
     )
     ready.add_argument("--allow-external-links", action="store_true", help="follow links out of SRC")
-    ready.add_argument("--raw", type=_raw, metavar="H", help="what a raw file holds: 200x500x500:uint16:little")
-    ready.add_argument("--variable", help="name of the array in a MATLAB or .npz file")
+    add_opening(ready)
 
 
 def _scales(text: str) -> tuple[int, ...]:
@@ -137,13 +135,6 @@ def _gap(text: str) -> Gap:
         return Micrometres(float(length[1])) if length else int(text)
     except ValueError:
         raise ArgumentTypeError(f"must be a number of slices like 4, or a length like 50um, got {text}") from None
-
-
-def _raw(text: str) -> Any:
-    try:
-        return raw_header(text)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def _prepare(options: Namespace) -> None:

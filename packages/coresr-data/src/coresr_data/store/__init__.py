@@ -110,7 +110,10 @@ class Store:
             what = "pairs" if image is None else f"{image.upper()} slices"
             if not held:
                 raise ValueError(f"store must hold {what}, got none in {self.path}; prepare it from {what}")
-            raise ValueError(f"split must be one of {', '.join(held)} with {what} in store {self.path}, got {split}")
+            raise ValueError(
+                f"split must be one of {', '.join(held)} with {what} in store {self.path}, got {split}; "
+                f"prepare it with a split that holds {split} slices"
+            )
         return found
 
     def map(self, core: Core, name: str) -> Levels:
