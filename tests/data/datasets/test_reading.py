@@ -1,8 +1,8 @@
 """What a run reads is what lies in the store, and what lay there when it started."""
 
 import os
-import time
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
