@@ -117,7 +117,7 @@ def isolated(session: nox.Session, package: str) -> None:
     constrained = constraint()
     wanted = [f"./packages/coresr-{name}" for name in ([package] if package != "train" else PACKAGES)]
     session.install("--no-compile", *constrained, *wanted, *TESTING)
-    session.run("pytest", f"tests/{package}", *session.posargs)
+    session.run("python", "-m", "pytest", f"tests/{package}", *session.posargs)
 
 
 @nox.session(venv_backend="venv")
