@@ -97,7 +97,9 @@ def test_cores_of_one_name_and_several_sizes_keep_to_their_own_arrays(make_store
 
 def test_rows_are_found_by_split_and_an_absent_split_is_named(written: Store) -> None:
     assert written.rows("test") == [(written.manifest.cores[0], 1)]
-    with pytest.raises(ValueError, match=r"^split must be one of test, train with pairs in store .*store, got valid; prepare it with"):
+    with pytest.raises(
+        ValueError, match=r"^split must be one of test, train with pairs in store .*, got valid; prepare it with"
+    ):
         written.rows("valid")
 
 
@@ -112,7 +114,7 @@ def test_rows_of_an_unpaired_store_are_asked_for_by_image(make_store: MakeStore)
     places = {image: [(core.folder, row) for core, row in unpaired.rows("train", image)] for image in ("hr", "lr")}
     assert places == {"hr": [("core0", 0), ("core2", 0)], "lr": [("core1", 0), ("core2", 0)]}
     assert [(core.folder, row) for core, row in unpaired.rows("test")] == [("core2", 1)]
-    with pytest.raises(ValueError, match="^split must be one of test, train with LR slices in store .*, got valid; prepare it with"):
+    with pytest.raises(ValueError, match="^split must be one of test, train with LR slices in store .*, got valid; "):
         unpaired.rows("valid", "lr")
 
 
