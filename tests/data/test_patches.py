@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coresr_data.patches import TRIES, Draw, Plan, draw, keyed, order, places, plan, ranks
+from coresr_data.patches import BLOCK, ROUNDS, TRIES, Draw, Plan, draw, keyed, permuted, places, plan
 
 laws = settings(deadline=None, max_examples=50)
 
@@ -73,34 +73,44 @@ def test_a_name_that_is_not_utf_8_is_a_key_too() -> None:
 # Order
 
 
-@laws
-@given(st.integers(-(2**70), 2**70), st.integers(0, 10**12), st.integers(1, 500))
-def test_an_epoch_is_a_permutation(seed: int, epoch: int, n: int) -> None:
-    assert sorted(order(seed, epoch, n)) == list(range(n))
-
-
-def test_no_two_seeds_and_epochs_share_an_order() -> None:
-    orders = {order(seed, epoch, 63).tobytes() for seed in range(100) for epoch in range(10)}
-    assert len(orders) == 1000
+def order(seed: int, n: int) -> list[int]:
+    keys = keyed("order", seed).bit_generator.random_raw(ROUNDS)
+    return [int(item) for item in permuted(np.arange(n, dtype=np.uint64), n, keys)]
 
 
 @laws
-@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), max_size=60))
-def test_ranks_are_a_stable_order_whatever_is_equal(bits: list[int]) -> None:
-    array = np.array(bits, np.uint64)
-    np.testing.assert_array_equal(ranks(array), np.argsort(array, kind="stable"))
+@given(st.integers(0, 2**64), st.integers(1, 5000))
+def test_an_epoch_is_a_permutation(seed: int, n: int) -> None:
+    assert sorted(order(seed, n)) == list(range(n))
 
 
-def test_streams_are_orders_of_their_own() -> None:
-    orders = {order(0, 0, 63, stream).tobytes() for stream in ("", "lr", "hr")}
-    assert len(orders) == 3
+@laws
+@given(st.integers(0, 2**64), st.integers(1, 2**40), st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
+def test_a_place_is_taken_to_the_same_item_whatever_is_asked_beside_it(seed: int, n: int, some: list[int]) -> None:
+    keys = keyed("order", seed).bit_generator.random_raw(ROUNDS)
+    asked = np.array([place % n for place in some], np.uint64)
+    together = permuted(asked, n, keys)
+    assert (together < n).all()
+    assert [int(permuted(asked[i : i + 1], n, keys)[0]) for i in range(len(asked))] == together.tolist()
 
 
-def test_every_place_of_an_epoch_is_equally_likely() -> None:
-    counts = np.zeros((6, 6))
+def test_no_two_seeds_share_an_order() -> None:
+    assert len({tuple(order(seed, 63)) for seed in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("n", [2, 6, 13])
+def test_every_item_is_equally_likely_at_every_place(n: int) -> None:
+    counts = np.zeros((n, n))
     for seed in range(3000):
-        counts[np.arange(6), order(seed, 0, 6)] += 1
-    assert np.abs(counts - 500).max() < 5 * np.sqrt(500)
+        counts[np.arange(n), order(seed, n)] += 1
+    assert np.abs(counts - 3000 / n).max() < 5 * np.sqrt(3000 / n)
+
+
+def test_neighbours_are_taken_apart() -> None:
+    n = 5000
+    items = np.array(order(0, n), dtype=float)
+    for lag in (1, 2, 3, 64, 1024):
+        assert abs(np.corrcoef(items[lag:], items[:-lag])[0, 1]) < 5 / np.sqrt(n)
 
 
 # Plans
@@ -221,6 +231,23 @@ def test_a_billion_samples_are_jumped_in_less_than_a_tenth_of_a_second() -> None
     assert min(times) < 0.1
 
 
+def test_samples_of_several_blocks_are_each_drawn_once_and_apart() -> None:
+    many = layout(*[(100, 100)] * 30, size=8)
+    draws = [draw(many, 3, number) for number in range(many.epoch)]
+    assert many.epoch > 4 * BLOCK
+    assert sorted(one.item for one in draws) == list(range(many.epoch))
+    places_ = np.array([one[1:4] for one in draws])
+    assert (places_[BLOCK : 2 * BLOCK] == places_[:BLOCK]).all(axis=1).mean() < 0.01
+
+
+def test_the_first_sample_of_an_endless_set_is_drawn_at_once() -> None:
+    huge = layout(*[(2048, 2048)] * 10_000, size=32)
+    start = time.perf_counter()
+    draw(huge, 0, 12345)
+    assert time.perf_counter() - start < 0.1
+    assert huge.epoch == 40_960_000
+
+
 def test_a_stream_is_drawn_apart() -> None:
     one, other = ([draw(SOME, 0, number, stream=stream)[:4] for number in range(100)] for stream in ("", "lr"))
     assert np.mean([a == b for a, b in zip(one, other, strict=True)]) < 0.1
@@ -290,7 +317,7 @@ def test_negative_numbers_are_refused() -> None:
 def test_draws_are_those_that_a_run_recorded() -> None:
     # From a run of version 0.3.0: changing one of these makes every seed another run.
     assert [draw(SOME, 0, number) for number in (0, 1, 10**9)] == [
-        Draw(image=2, y=3, x=6, symmetry=2, epoch=0, item=25),
-        Draw(image=0, y=5, x=9, symmetry=5, epoch=0, item=1),
-        Draw(image=0, y=9, x=1, symmetry=0, epoch=29411764, item=11),
+        Draw(image=2, y=19, x=3, symmetry=6, epoch=0, item=33),
+        Draw(image=0, y=10, x=3, symmetry=0, epoch=0, item=3),
+        Draw(image=2, y=16, x=7, symmetry=3, epoch=29411764, item=24),
     ]

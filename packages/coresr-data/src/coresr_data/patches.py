@@ -15,6 +15,10 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import DTypeLike, NDArray
 
+BLOCK = 1024
+"""Samples whose places are drawn together."""
+ROUNDS = 6
+"""Of the permutation of an epoch."""
 TRIES = 16
 """Places looked at for one with enough rock."""
 
@@ -47,16 +51,40 @@ def keyed(*parts: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(_Key(digest.digest())))  # type: ignore[arg-type]  # narrow stubs
 
 
-def order(seed: int, epoch: int, n: int, stream: str = "") -> NDArray[np.int64]:
-    """The permutation of `n` samples in an epoch, from raw Philox bits, which NumPy keeps stable between versions."""
-    return ranks(keyed("order", seed, epoch, *_named(stream)).bit_generator.random_raw(n))
+def permuted(places: NDArray[np.uint64], n: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Where a keyed permutation of 0 … n - 1 takes these places, each found without the others.
+
+    A Feistel network over the least power of two that holds n (Luby and Rackoff 1988), walked on from whatever lies
+    beyond n (Black and Rogaway 2002): of a set of any size, a few samples cost a few samples.
+    """
+    bits = max(2, (n - 1).bit_length())
+    found = _feistel(places, bits, keys)
+    beyond = np.flatnonzero(found >= n)
+    while len(beyond):
+        found[beyond] = _feistel(found[beyond], bits, keys)
+        beyond = beyond[found[beyond] >= n]
+    return found
 
 
-def ranks(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The stable order of the numbers, found as fast as an order that is stable where no two are equal."""
-    found = np.argsort(bits)
-    ordered = bits[found]
-    return np.argsort(bits, kind="stable") if (ordered[1:] == ordered[:-1]).any() else found
+def _feistel(values: NDArray[np.uint64], bits: int, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A permutation of 0 … 2^bits - 1; the number of keys is even, so that halves of unequal width come back."""
+    few, many = np.uint64(bits // 2), np.uint64(bits - bits // 2)
+    high, low = values >> many, values & _ones(many)
+    for key in keys:
+        high, low = low, high ^ (_mixed(low + key) & _ones(few))
+        few, many = many, few
+    return (high << many) | low
+
+
+def _ones(bits: np.uint64) -> np.uint64:
+    return np.uint64(2 ** int(bits) - 1)
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014), modulo 2^64."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def _named(stream: str) -> tuple[str, ...]:
@@ -125,7 +153,8 @@ def draw(plan: Plan, seed: int, number: int, *, stream: str = "", rock: Rock | N
     if number < 0:
         raise IndexError(f"sample number must be 0 or more, got {number}: a run has no end to count back from")
     epoch, place = divmod(number, plan.epoch)
-    image, y, x, symmetry, item = places(plan, seed, epoch, stream)[place].tolist()
+    block, row = divmod(place, BLOCK)
+    image, y, x, symmetry, item = places(plan, seed, epoch, block, stream)[row].tolist()
     if rock is not None and (found := rock(image, y, x)) < least:
         bits = keyed("rock", seed, epoch, item, *_named(stream)).bit_generator.random_raw(2 * TRIES - 2).tolist()
         rows, columns = int(plan.heights[image]) - plan.size + 1, int(plan.widths[image]) - plan.size + 1
@@ -134,20 +163,21 @@ def draw(plan: Plan, seed: int, number: int, *, stream: str = "", rock: Rock | N
     return Draw(image, y, x, symmetry, epoch, item)
 
 
-@lru_cache(maxsize=4)
-def places(plan: Plan, seed: int, epoch: int, stream: str) -> NDArray[np.int32]:
-    """Image, y, x, symmetry and item of every sample of an epoch, in their order.
+@lru_cache(maxsize=64)
+def places(plan: Plan, seed: int, epoch: int, block: int, stream: str) -> NDArray[np.int64]:
+    """Image, y, x, symmetry and item of the samples of an epoch from `block` · BLOCK on, BLOCK of them at most.
 
-    Drawn at once: a generator for each would take longer than reading its patch.
+    Drawn together: a generator for each would take longer than reading its patch.
     """
-    items = order(seed, epoch, plan.epoch, stream)
-    raw = keyed("crop", seed, epoch, *_named(stream)).bit_generator.random_raw(3 * plan.epoch)
-    bits = raw.reshape(plan.epoch, 3)[items]
+    first = block * BLOCK
+    count = min(BLOCK, plan.epoch - first)
+    keys = keyed("order", seed, epoch, *_named(stream)).bit_generator.random_raw(ROUNDS)
+    items = permuted(np.arange(first, first + count, dtype=np.uint64), plan.epoch, keys).astype(np.int64)
+    bits = keyed("crop", seed, epoch, block, *_named(stream)).bit_generator.random_raw(3 * count).reshape(count, 3)
     images = plan.ends.searchsorted(items, side="right")
     rows, columns = ((sides[images] - plan.size + 1).astype(np.uint64) for sides in (plan.heights, plan.widths))
-    return np.stack(
-        [images, bits[:, 0] % rows, bits[:, 1] % columns, bits[:, 2] % 8, items], 1, dtype=np.int32, casting="unsafe"
-    )
+    drawn = [images, bits[:, 0] % rows, bits[:, 1] % columns, bits[:, 2] % 8, items]
+    return np.stack([one.astype(np.int64) for one in drawn], axis=1)
 
 
 def _rockier(
