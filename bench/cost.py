@@ -13,12 +13,11 @@ import time
 from dataclasses import asdict, dataclass
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from coresr_models import ModelSpec, build, complete
 from coresr_models.blocks import Bicubic
+from coresr_models.macs import macs
 from coresr_train.machine import cores
 
 SIDE = 250
@@ -57,21 +56,6 @@ def network(name: str) -> nn.Module:
     return (Bicubic(scale=2) if spec is None else build(complete(spec))).eval()
 
 
-def macs(model: nn.Module, side: int = SIDE) -> int:
-    """By fvcore, on the machine's own tensors."""
-    counted = FlopCountAnalysis(model, torch.rand(1, 1, side, side)).unsupported_ops_warnings(enabled=False)
-    total: int = counted.tracer_warnings("none").uncalled_modules_warnings(enabled=False).total()
-    return total
-
-
-def macs_on_meta(name: str, side: int = SIDE) -> int:
-    """The same by torch's own counter, which counts a multiply-add twice, on tensors without data."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network(name)(torch.rand(1, 1, side, side))
-    flops: int = counter.get_total_flops()
-    return flops // 2
-
-
 def measure(name: str) -> Cost:
     """Measure in this process."""
     torch.set_num_threads(cores())
@@ -91,7 +75,7 @@ def measure(name: str) -> Cost:
     return Cost(
         name=name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        gmacs=macs(model, side) / 1e9,
+        gmacs=macs(model, (1, 1, side, side)) / 1e9,
         seconds=median,
         megapixels_per_second=4 * side**2 / median / 1e6,
         peak_mib=peak,

@@ -75,7 +75,9 @@ def test_every_argument_changes_the_state_dict_or_the_output(name: str, argument
     if shapes[0] != shapes[1]:
         return
     after.load_state_dict(before.state_dict())
-    lr = torch.rand(1, 1, 8, 8)
+    channels = SMALL[name].get("channels", 1)
+    assert isinstance(channels, int)
+    lr = torch.rand(1, channels, 8, 8)
     one, other = before(lr), after(lr)
     assert one.shape != other.shape or (one - other).abs().max() > 1e-3
 
@@ -130,15 +132,16 @@ def test_a_fresh_network_with_the_skip_is_bicubic(spec: ModelSpec) -> None:
     network, lr = build(spec), image(spec)
     bicubic = Bicubic(scale=network.scale)(lr)
     equal = torch.equal(network(lr), bicubic)
-    assert equal == (spec.arguments.get("global_residual", "bicubic") == "bicubic")
+    assert equal == all(spec.arguments.get(one, "bicubic") == "bicubic" for one in ("global_residual", "skip"))
 
 
 @each
 def test_nothing_is_clamped(spec: ModelSpec) -> None:
     lr = image(spec)
     network = lively(spec)
-    assert network(lr - 50).min() < -1
-    assert network(lr + 50).max() > 2
+    sr = network(lr + 200 * torch.randn_like(lr))
+    assert sr.min() < -1
+    assert sr.max() > 2
 
 
 @each
@@ -191,7 +194,7 @@ def test_bfloat16_autocast_stays_within_five_percent_of_what_the_network_adds(sp
     added = exact - Bicubic(scale=network.scale)(lr) if skips else exact
     assert (mixed.float() - exact).abs().max() < 0.05 * added.abs().max()
     # the skip keeps float32: in bfloat16 it alone would cost a grey level
-    assert mixed.dtype == (torch.float32 if skips else torch.bfloat16)
+    assert mixed.dtype == torch.float32 or not skips
 
 
 @each
@@ -256,14 +259,18 @@ def test_no_pixel_beyond_the_receptive_field_changes_the_output(spec: ModelSpec)
 def measured_reach(network: Network, channels: int, size: int) -> int:
     """How far one pixel is felt: in a black image through positive weights nothing can cancel or round away."""
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.rand_like(parameter) / parameter[0].numel() if parameter.ndim > 1 else 0 * parameter)
+        for name, parameter in network.named_parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.rand_like(parameter) / parameter[0].numel())
+            else:
+                parameter.fill_(not name.endswith("bias"))
+        black = network(torch.zeros(1, channels, size, size, dtype=torch.float64))
         reach = 0
         for place in places(size):
             for value in (1.0, -1.0):
                 lr = torch.zeros(1, channels, size, size, dtype=torch.float64)
                 lr[..., place[0], place[1]] = value
-                felt = network(lr).abs().amax(dim=(0, 1)) > 0
+                felt = (network(lr) != black).any(dim=1)[0]
                 reach = max(reach, int(distances(size, place, network.scale)[felt].max()))
     return reach
 
@@ -280,9 +287,16 @@ def test_the_receptive_field_is_not_stated_much_too_large(spec: ModelSpec) -> No
     assert STATED_REACH.get(spec.name, 1.0) * network.receptive_field <= reach <= network.receptive_field
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_the_receptive_field_is_none_only_with_statistics_over_the_image(name: str) -> None:
-    for argument, value in ALTERNATIVES[name].items():
-        network = build(ModelSpec(name=name, arguments={**SMALL[name], argument: value}))
-        pools = any("Norm" in type(module).__name__ for module in network.modules())
-        assert (network.receptive_field is None) == pools, argument
+@each
+def test_the_receptive_field_is_none_only_with_statistics_over_the_image(spec: ModelSpec) -> None:
+    network = lively(spec).double()
+    if network.receptive_field is not None:
+        return
+    channels = spec.arguments.get("channels", 1)
+    assert isinstance(channels, int)
+    # a strip far longer than convolutions of so small a network reach
+    lr = torch.rand(1, channels, network.multiple_of, network.multiple_of * -(-160 // network.multiple_of)).double()
+    poked = lr.clone()
+    poked[..., 0] += 5
+    with torch.no_grad():
+        assert (network(poked) != network(lr))[..., -1].any()

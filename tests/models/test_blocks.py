@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coresr_models.blocks import Bicubic, check_at_least, check_one_of, zero_
+from coresr_models.blocks import (
+    Bicubic,
+    ChannelLayerNorm,
+    check_at_least,
+    check_odd,
+    check_one_of,
+    staged_upsampling,
+    zero_,
+)
 
 scales = pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 
@@ -147,3 +155,43 @@ def test_a_count_below_the_lowest_is_refused_by_name() -> None:
     check_at_least(1, width=1, depth=2)
     with pytest.raises(ValueError, match="^depth must be 1 or more, got 0$"):
         check_at_least(1, width=1, depth=0)
+
+
+def test_an_even_kernel_has_no_centre_and_is_refused_by_name() -> None:
+    check_odd(kernel=1, other=17)
+    for value in (0, 2, -3):
+        with pytest.raises(ValueError, match=f"^kernel must be odd and 1 or more, got {value}$"):
+            check_odd(other=3, kernel=value)
+
+
+def test_layer_normalisation_gives_each_pixel_mean_zero_and_variance_one_over_its_channels() -> None:
+    norm, x = ChannelLayerNorm(width=8).double(), 5 + 3 * torch.randn(2, 8, 4, 5, dtype=torch.float64)
+    normal = norm(x)
+    assert normal.mean(dim=1).abs().max() < 1e-12
+    torch.testing.assert_close(normal.var(dim=1, correction=0), torch.ones(2, 4, 5).double(), rtol=1e-4, atol=0)
+    poked = x.clone()
+    poked[..., 2, 3] += 7
+    assert ((norm(poked) != normal).any(dim=1).sum(dim=(1, 2)) <= 1).all()
+
+
+def test_layer_normalisation_keeps_a_flat_pixel_finite_and_then_scales_and_shifts_each_channel() -> None:
+    norm, x = ChannelLayerNorm(width=2).double(), torch.tensor([1.0, 1.002], dtype=torch.float64)[None, :, None, None]
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([2.0, 10.0]))
+        norm.bias.copy_(torch.tensor([0.5, -1.0]))
+    # deviations of 0.001 over the root of a variance and an eps of a millionth each
+    torch.testing.assert_close(norm(x).flatten(), torch.tensor([0.5 - 2**0.5, -1 + 50**0.5], dtype=torch.float64))
+    assert norm(torch.ones(1, 2, 1, 1).double()).flatten().tolist() == [0.5, -1.0]
+
+
+@pytest.mark.parametrize(("scale", "planes"), [(1, []), (2, [20]), (3, [45]), (4, [20, 20]), (8, [20, 20, 20])])
+def test_the_staged_tail_doubles_step_by_step_or_trebles_at_once(scale: int, planes: list[int]) -> None:
+    tail = staged_upsampling(scale=scale, width=5)
+    assert [layer.out_channels for layer in tail if isinstance(layer, nn.Conv2d)] == planes
+    assert tail(torch.rand(1, 5, 2, 3)).shape == (1, 5, 2 * scale, 3 * scale)
+
+
+@pytest.mark.parametrize("scale", [5, 6, 9, 12])
+def test_the_staged_tail_refuses_other_scales_with_a_remedy(scale: int) -> None:
+    with pytest.raises(ValueError, match=f"^scale must be 1, 3 or a power of 2 .*got {scale}; take tail='direct'$"):
+        staged_upsampling(scale=scale, width=5)

@@ -24,10 +24,13 @@ def test_the_baseline_has_as_many_parameters_as_published(channels: int, scale: 
         assert parameters(EDSR(channels=channels, scale=scale)) == count
 
 
-def test_the_wide_model_has_as_many_parameters_as_published() -> None:
-    with torch.device("meta"):
-        wide = EDSR(channels=3, width=256, blocks=32, residual_scale=0.1)
-    assert parameters(wide) == pytest.approx(40.73e6, abs=5e3)
+@pytest.mark.parametrize(("scale", "millions", "gmac"), [(2, 40.73, 9385), (4, 43.09, 2895)])
+def test_the_wide_model_has_the_parameters_and_the_cost_published(scale: int, millions: float, gmac: int) -> None:
+    with torch.device("meta"), FlopCounterMode(display=False) as flops:
+        wide = EDSR(channels=3, scale=scale, width=256, blocks=32, residual_scale=0.1, global_residual="none")
+        wide(torch.empty(1, 3, 720 // scale, 1280 // scale))
+    assert parameters(wide) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert flops.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.5)
 
 
 @pytest.mark.parametrize(("scale", "gmac"), [(2, 316), (4, 114)])

@@ -30,7 +30,8 @@ def test_the_reference_is_the_reference_configuration() -> None:
     assert (run.data.patch, run.data.batch, run.data.workers, run.data.augment) == (192, 8, 8, True)
     assert 0 < run.data.noise_std <= 0.01
     unet = {"depth": 5, "width": 64, "max_width": 512, "norm": "none", "scale": 2, "channels": 1}
-    assert run.model.arguments == unet | {"global_residual": "bicubic"}
+    plain = {"block": "plain", "attention": "none", "attention_at": "both", "tail": "pre", "global_residual": "bicubic"}
+    assert run.model.arguments == unet | plain
     assert run.loss.weights() == {"charbonnier": 0.84, "ms_ssim": 0.16, "l1": 0, "mse": 0}
     assert run.optim == Optim(learning_rate=2e-4, weight_decay=1e-4, warmup_epochs=5, clip=1.0, ema_decay=0.999)
     stop = run.validation

@@ -1,14 +1,19 @@
-"""What two or more architectures share: the bicubic skip, the zero-initialised last layer."""
+"""What two or more architectures share: the bicubic skip, the zeroed last layer, a normalisation, a tail, checks."""
 
 from typing import Literal
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 GlobalResidual = Literal["bicubic", "none"]
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+"""The mean colour of DIV2K on [0, 1], which published colour networks subtract."""
 
 
 class Bicubic(nn.Module):
@@ -25,11 +30,11 @@ class Bicubic(nn.Module):
         check_at_least(1, scale=scale)
         self.scale = scale
         # output phase p lies at (p + 0.5) / scale - 0.5 input samples, within half a sample: five taps reach them all
-        centre = (torch.arange(scale, dtype=torch.float64) + 0.5) / scale - 0.5
-        taps = _keys((centre[:, None] - torch.arange(-2, 3)).abs())
+        centre = (np.arange(scale) + 0.5) / scale - 0.5
+        taps = keys_cubic(np.abs(centre[:, None] - np.arange(-2, 3)))
         planes = rearrange(taps, "p i -> p 1 i 1") * rearrange(taps, "q j -> 1 q 1 j")
-        weight = rearrange(planes, "p q i j -> (p q) 1 i j").float()
-        self.register_buffer("weight", weight, persistent=False)
+        weight = rearrange(planes, "p q i j -> (p q) 1 i j")
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32), persistent=False)
 
     def forward(self, lr: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c {self.scale}*h {self.scale}*w"]:
         """Up-sample every channel for itself."""
@@ -39,11 +44,11 @@ class Bicubic(nn.Module):
         return rearrange(phases, "(b c) (p q) h w -> b c (h p) (w q)", b=lr.shape[0], p=self.scale)
 
 
-def _keys(x: Tensor) -> Tensor:
-    """Keys' cubic kernel at distances x ≥ 0."""
+def keys_cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keys' cubic kernel at distances x ≥ 0; by NumPy, for on the meta device torch would import a compiler for it."""
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return torch.where(x <= 1, near, torch.where(x <= 2, far, 0.0))
+    return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
 def _mirrored(x: Tensor) -> Tensor:
@@ -67,6 +72,38 @@ def zero_(convolution: nn.Conv2d) -> nn.Conv2d:
     return convolution
 
 
+class ChannelLayerNorm(nn.Module):
+    """Normalise each pixel over its channels, then scale and shift each channel; no pixel sees another."""
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Float[Tensor, "b width h w"]) -> Float[Tensor, "b width h w"]:
+        """Zero mean and unit variance at each pixel."""
+        last = rearrange(x, "b c h w -> b h w c")
+        normal = functional.layer_norm(last, self.weight.shape, self.weight, self.bias, eps=1e-6)
+        return rearrange(normal, "b h w c -> b c h w")
+
+
+def staged_upsampling(*, scale: int, width: int) -> nn.Sequential:
+    """Double step by step, or treble at once: a 3×3 convolution and a pixel shuffle each; empty for scale 1.
+
+    ValueError for a scale that is none of 1, 3 and the powers of 2.
+    """
+    if scale != 3 and scale & (scale - 1):
+        raise ValueError(f"scale must be 1, 3 or a power of 2 with the staged tail, got {scale}; take tail='direct'")
+    factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+    return nn.Sequential(
+        *(
+            layer
+            for factor in factors
+            for layer in (nn.Conv2d(width, width * factor**2, 3, padding=1), nn.PixelShuffle(factor))
+        )
+    )
+
+
 def check_one_of(name: str, value: object, known: tuple[object, ...]) -> None:
     """ValueError unless `value` is one of `known`."""
     if value not in known:
@@ -78,3 +115,19 @@ def check_at_least(lowest: int, **counts: int) -> None:
     for name, value in counts.items():
         if value < lowest:
             raise ValueError(f"{name} must be {lowest} or more, got {value}")
+
+
+def check_multiple(lr: Tensor, multiple: int, kind: str) -> None:
+    """ValueError unless both sides of `lr` (b, c, h, w) are multiples of `multiple`; `kind` says for which network."""
+    if lr.shape[-2] % multiple or lr.shape[-1] % multiple:
+        raise ValueError(
+            f"LR size must be a multiple of {multiple} pixels for {kind}, got {lr.shape[-2]}×{lr.shape[-1]}; "
+            "pad it, as coresr_eval.inference.tiled does"
+        )
+
+
+def check_odd(**kernels: int) -> None:
+    """ValueError unless every one of `kernels` is an odd size of at least 1, which has a centre."""
+    for name, value in kernels.items():
+        if value < 1 or value % 2 == 0:
+            raise ValueError(f"{name} must be odd and 1 or more, got {value}")

@@ -5,7 +5,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from coresr_models.blocks import Bicubic, GlobalResidual, check_at_least, check_one_of, zero_
+from coresr_models.blocks import Bicubic, GlobalResidual, check_at_least, check_one_of, staged_upsampling, zero_
 
 
 class ResidualBlock(nn.Module):
@@ -51,20 +51,13 @@ class EDSR(nn.Module):
         check_at_least(1, scale=scale, channels=channels, width=width, blocks=blocks)
         check_one_of("tail", tail, ("staged", "direct"))
         check_one_of("global_residual", global_residual, ("bicubic", "none"))
-        stages = _stages(scale) if tail == "staged" else []
         self.scale = scale
         # one pixel for each 3×3 convolution at LR; those of the staged tail together stay within two
         self.receptive_field = 2 * blocks + 3 + (tail == "staged" and scale > 1)
         self.conv_first = nn.Conv2d(channels, width, 3, padding=1)
         self.body = nn.Sequential(*(ResidualBlock(width=width, residual_scale=residual_scale) for _ in range(blocks)))
         self.conv_after_body = nn.Conv2d(width, width, 3, padding=1)
-        self.upsample = nn.Sequential(
-            *(
-                layer
-                for stage in stages
-                for layer in (nn.Conv2d(width, width * stage**2, 3, padding=1), nn.PixelShuffle(stage))
-            )
-        )
+        self.upsample = staged_upsampling(scale=scale if tail == "staged" else 1, width=width)
         last = channels if tail == "staged" else channels * scale**2
         self.conv_last = nn.Conv2d(width, last, 3, padding=1)
         self.shuffle = nn.Identity() if tail == "staged" else nn.PixelShuffle(scale)
@@ -78,12 +71,3 @@ class EDSR(nn.Module):
         features = features + self.conv_after_body(self.body(features))
         detail: Tensor = self.shuffle(self.conv_last(self.upsample(features)))
         return detail if self.skip is None else self.skip(lr) + detail
-
-
-def _stages(scale: int) -> list[int]:
-    """The factors of a staged tail."""
-    if scale == 3:
-        return [3]
-    if scale & (scale - 1):
-        raise ValueError(f"scale must be 1, 3 or a power of 2 with the staged tail, got {scale}; take tail='direct'")
-    return [2] * (scale.bit_length() - 1)

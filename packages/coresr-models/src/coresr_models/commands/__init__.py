@@ -1,0 +1,1 @@
+"""The commands of `python -m coresr_models`, one a file."""

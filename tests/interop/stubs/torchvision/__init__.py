@@ -1,0 +1,1 @@
+"""Stands in for torchvision, of which spandrel needs three names that none of the tested networks calls."""
