@@ -76,7 +76,7 @@ def test_the_real_x4plus_weights_make_a_sane_picture(x4plus: Path) -> None:
         sr = checkpoint.model(lr)
     assert sr.shape == hr.shape
     assert abs(float((sr - hr).mean())) < 0.005, "grey levels stay"
-    assert float(torch.corrcoef(torch.stack([sr.flatten(), hr.flatten()]))[0, 1]) > 0.99
+    assert float(torch.corrcoef(torch.stack([sr.flatten(), hr.flatten()]))[0, 1]) > 0.95
     edge = [
         float((image[..., 1:] - image[..., :-1]).abs().max())
         for image in (sr, functional.interpolate(lr, scale_factor=4, mode="bilinear"))
