@@ -70,7 +70,7 @@ def main() -> int:
     store = open_store(options.store).at(2)
     bicubic = psnr(Bicubic(scale=2), store)
     print(f"bicubic {bicubic:.3f} dB; batches of {BATCH} LR patches of {LR_PATCH}², one thread, L1, seed 0")
-    print(f"{'network':12}{'parameters':>12}{'steps':>7}{'seconds':>9}{'gain dB':>9}{'in bf16':>9}{'wanted':>8}")
+    print(f"{'network':12}{'parameters':>12}{'steps':>7}{'seconds':>9}{'gain dB':>9}{'wanted':>8}")
     short = False
     for pupil in PUPILS:
         if options.only and pupil.spec.name not in options.only:
@@ -79,13 +79,11 @@ def main() -> int:
         network = taught(pupil, store)
         seconds = time.perf_counter() - started
         gain = psnr(upscaler(network), store) - bicubic
-        with torch.autocast("cpu", torch.bfloat16):
-            halved = psnr(upscaler(network), store) - bicubic
         size = sum(parameter.numel() for parameter in network.parameters())
         short |= gain <= pupil.gain_db
         verdict = "" if gain > pupil.gain_db else "  SHORT"
         print(
-            f"{pupil.spec.name:12}{size:12,}{pupil.steps:7}{seconds:9.1f}{gain:+9.3f}{halved:+9.3f}{pupil.gain_db:8.1f}{verdict}",
+            f"{pupil.spec.name:12}{size:12,}{pupil.steps:7}{seconds:9.1f}{gain:+9.3f}{pupil.gain_db:8.1f}{verdict}",
             flush=True,
         )
     return int(short)

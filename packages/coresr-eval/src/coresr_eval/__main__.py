@@ -147,7 +147,8 @@ def _model(name: str, scale: int | None, tile: int = 512) -> Model:
     if name == "bicubic":
         if scale is None:
             raise UsageError("scale must be given for bicubic, got none; add --scale")
-        return Model(name, Bicubic(scale=scale), scale, None)
+        bicubic = Bicubic(scale=scale).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Model(name, bicubic, scale, None)  # in the order of the networks, whose skip then has the same bits
     path = Path(name)
     checkpoint = load(path / "best.safetensors" if path.is_dir() else path)
     network, channels = checkpoint.model, complete(checkpoint.spec).arguments["channels"]
@@ -160,7 +161,7 @@ def _model(name: str, scale: int | None, tile: int = 512) -> Model:
         raise ValueError(f"model {name} must not be named bicubic like the baseline beside it; rename it")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 bits: scores are of the float32 network
-    network.to(device)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, and the same image
 
     def upscale(lr: Tensor) -> Tensor:
         sr = tiled(
