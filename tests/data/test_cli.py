@@ -1,6 +1,9 @@
 """What a user can mend is one line on stderr and an exit code; a fault of ours keeps its traceback."""
 
 import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -50,6 +53,33 @@ def test_every_error_has_its_exit_code_and_one_line(
     assert ended(error, capsys) == (code, f"coresr: error: {error}\n")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_that_may_not_be_read_is_missing_input_and_a_new_one_is_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: bool
+) -> None:
+    if there:
+        (tmp_path / "x").touch()
+    error = PermissionError(13, "Permission denied", str(tmp_path / "x"))
+    said = f"input must be readable, got {tmp_path / 'x'}: Permission denied; allow it to be read" if there else error
+    assert ended(error, capsys) == (66 if there else 73, f"coresr: error: {said}\n")
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_missing_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: str) -> NoReturn:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", closed)
+    code, said = ended(PermissionError(13, "Permission denied", str(tmp_path / "x")), capsys)
+    assert code == 66
+    assert f"got {tmp_path / 'x'}: Permission denied" in said
+
+
+def test_a_command_that_is_interrupted_ends_with_130_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(KeyboardInterrupt(), capsys) == (130, "coresr: error: interrupted\n")
+
+
 def test_the_table_never_hides_a_narrow_class_behind_a_wide_one() -> None:
     kinds = [kind for kind, _ in EXIT_CODES]
     assert not any(issubclass(later, kind) for i, kind in enumerate(kinds) for later in kinds[i + 1 :])
@@ -72,12 +102,13 @@ def test_a_fault_of_ours_keeps_its_traceback(error: Exception) -> None:
         run(command)
 
 
-def test_a_traceback_is_shown_where_the_environment_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt("mine")])
+def test_a_traceback_is_shown_where_the_environment_asks(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def command() -> None:
-        raise ValueError("mine")
+        raise error
 
     monkeypatch.setenv("CORESR_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="mine"):
+    with pytest.raises(type(error), match="mine"):
         run(command)
 
 

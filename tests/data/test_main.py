@@ -93,7 +93,14 @@ def test_a_taken_store_cannot_be_created(command: Callable[..., Ended], store: S
 
 def test_an_unreachable_place_cannot_be_created(command: Callable[..., Ended], slices: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(command("prepare", slices, tmp_path / "file" / "store", "--scale", 2), 73, tmp_path / "file")
+    store = tmp_path / "file" / "store"
+    refused(command("prepare", slices, store, "--scale", 2), 73, f"written, got {store}: ", "name another place")
+
+
+def test_a_place_that_makes_no_folders_cannot_be_created(command: Callable[..., Ended], slices: Path) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("the system has no such place")
+    refused(command("prepare", slices, "/proc/store", "--scale", 2), 73, "written, got /proc/store: ")
 
 
 def test_a_folder_that_is_no_store_is_missing_input(command: Callable[..., Ended], tmp_path: Path) -> None:

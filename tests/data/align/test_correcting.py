@@ -1,4 +1,4 @@
-"""A crop mends a shift of whole HR pixels and changes no level; what it cannot mend is refused or said."""
+"""A crop mends a shift of whole HR pixels and changes no level; what it cannot mend is refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from coresr_data import prepare
 from coresr_data.align import Registration, measure
-from coresr_data.align.correcting import _as_dtype, corrected, cropped_to_match
+from coresr_data.align.correcting import cropped_to_match, refuse_unmendable
 from coresr_data.resize import imresize
 from coresr_data.volume import Levels, Volume, from_array
 from tests.data.align.pairs import grains, pair, turned
@@ -30,80 +30,6 @@ def test_law_a_crop_leaves_at_most_half_a_hr_pixel(scale: int, shift: float) -> 
     moved = Registration(**{**fields, "scale": scale, "shift": (shift, -shift)})
     assert max(map(abs, moved.remaining)) <= 0.5 / scale + 1e-9
     assert moved.crop[0] / scale + moved.remaining[0] == pytest.approx(shift)
-
-
-def test_grey_levels_of_another_scanner_are_brought_to_those_of_hr() -> None:
-    lr, hr = pair(grains((200, 200)), 2, (0, 0))
-    other = np.floor(0.5 * lr + 30.5).astype(np.uint8)
-    mended = corrected(other, hr, measure(other, hr, scale=2), grey=True)
-    assert mended.lr.dtype == np.uint8
-    np.testing.assert_allclose(mended.lr.astype(float), lr, atol=4)
-    assert mended.did["gain"] == pytest.approx(0.5, abs=0.01)
-    assert mended.did["clipped_share"] == 0
-
-
-def test_levels_beyond_the_dtype_are_clipped_and_counted() -> None:
-    lr, hr = pair(grains((200, 200)), 2, (0, 0))
-    found = measure(lr, hr, scale=2)
-    pushed = Registration(**{**{n: getattr(found, n) for n in found.__slots__}, "gain": 1.0, "offset": 60.0})
-    mended = corrected(lr.astype(np.uint8), hr, pushed, grey=True)
-    wanted = float((lr.astype(np.uint8) < 60).mean())
-    assert 0 < wanted == mended.did["clipped_share"]
-    assert mended.lr.min() == 0
-
-
-def test_levels_are_rounded_half_up() -> None:
-    levels, clipped = _as_dtype(np.array([0.49, 0.5, 1.5, 2.5, -0.6, 255.4, 255.5]), np.dtype(np.uint8))
-    np.testing.assert_array_equal(levels, [0, 1, 2, 3, 0, 255, 255])
-    assert clipped == pytest.approx(2 / 7)
-
-
-def test_a_crop_leaves_every_level_as_scanned_and_copies_none() -> None:
-    lr, hr = (image.astype(np.uint16) for image in pair(grains((240, 240)), 3, (4, -2)))
-    mended = corrected(lr, hr, measure(lr, hr, scale=3))
-    assert mended.did == {"crop_hr_pixels": [4, -2]}
-    assert np.shares_memory(mended.lr, lr)
-    assert np.shares_memory(mended.hr, hr)
-    assert mended.hr.shape == tuple(3 * n for n in mended.lr.shape)
-    np.testing.assert_array_equal(mended.lr, lr[2:, : lr.shape[1] - 1])
-    np.testing.assert_array_equal(mended.hr, hr[2 : 2 + 3 * mended.lr.shape[0], 2 : 2 + 3 * mended.lr.shape[1]])
-
-
-def test_a_crop_of_a_stack_keeps_all_its_slices() -> None:
-    lr, hr = pair(grains((160, 160)), 2, (2, 0))
-    stacks = np.repeat(lr[None], 9, axis=0), np.repeat(hr[None], 9, axis=0)
-    mended = corrected(*stacks, measure(*stacks, scale=2))
-    assert mended.lr.shape == (9, lr.shape[0] - 1, lr.shape[1])
-    assert mended.hr.shape == (9, hr.shape[0] - 2, hr.shape[1])
-
-
-def test_what_a_crop_leaves_is_said_and_a_shift_of_lr_mends_it() -> None:
-    image = ndimage.gaussian_filter(grains((480, 480)), 6)
-    lr, hr = pair(image, 8, (4, 2))  # an eighth shrinks to a quarter: half and quarter LR pixels
-    hr = imresize(hr, 1 / 4)
-    found = measure(lr, hr, scale=2)
-    assert found.shift == pytest.approx((0.5, 0.25), abs=0.03)
-    cropped = corrected(lr, hr, found)
-    assert abs(cropped.remaining[1]) == pytest.approx(0.25, abs=0.03)
-    moved = corrected(lr, hr, found, resample=True)
-    assert not any(moved.remaining)
-    assert measure(moved.lr, moved.hr, scale=2).shift == pytest.approx((0, 0), abs=0.02)
-    np.testing.assert_array_equal(moved.hr, cropped.hr)
-    assert moved.lr.std() == pytest.approx(cropped.lr.std(), rel=0.01)
-    inner = (slice(4, -4), slice(4, -4))
-    before, after = (np.abs(one.lr - imresize(one.hr, 1 / 2))[inner].mean() for one in (cropped, moved))
-    assert after < before / 10
-
-
-@pytest.mark.parametrize("words", ["unclear", "distorted"])
-def test_what_no_crop_mends_is_refused(words: str) -> None:
-    image = grains((720, 720))
-    lr, hr = turned(image, 3, 3.1, 0) if words == "distorted" else (image[:180, :180], grains((540, 540), 3))
-    with pytest.raises(ValueError, match=f"got one {words}: confidence .*register it with a tool"):
-        corrected(lr, hr, measure(lr, hr, scale=3))
-
-
-# Volumes
 
 
 def whole(some: Volume) -> Levels:
@@ -131,14 +57,27 @@ def test_a_pair_of_volumes_is_cropped_along_every_axis(shift: tuple[int, int, in
     assert (len(own), own.size) == (3 * len(other), (3 * other.size[0], 3 * other.size[1]))
     found = measure(whole(other), whole(own), scale=3)
     assert max(map(abs, found.shift)) < 0.05
-    mended = corrected(lr, hr, measure(lr, hr, scale=3))
+    z, y, x = (max(0, -(-one // 3)) for one in shift)
+    top, left = 3 * y - shift[1], 3 * x - shift[2]
+    assert other.numbers[0] == z
+    assert own.numbers[0] == 3 * z - shift[0]
+    (height, width), (tall, wide) = other.size, own.size
     for place in (0, len(other) - 1):
-        np.testing.assert_array_equal(other[place], mended.lr[place])
-        np.testing.assert_array_equal(own[3 * place + 1], mended.hr[3 * place + 1])
-    first = max(0, -(-shift[0] // 3))
-    assert other.numbers[0] == first
-    assert own.numbers[0] == 3 * first - shift[0]
+        np.testing.assert_array_equal(other[place], lr[z + place, y : y + height, x : x + width])
+        depth = own.numbers[3 * place + 1]
+        np.testing.assert_array_equal(own[3 * place + 1], hr[depth, top : top + tall, left : left + wide])
     assert own.names[0] == f"{Path(__file__).name}[{own.numbers[0]}]"
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 4), st.integers(-40, 40), st.integers(-40, 40))
+def test_law_a_shift_of_whole_hr_pixels_is_mended_slice_by_slice(scale: int, y: int, x: int) -> None:
+    lr, hr = (np.repeat(one[None], 2, axis=0) for one in pair(grains((260, 260)), scale, (y, x)))
+    own, other, did = cropped_to_match(volume(hr), volume(lr), scale)
+    assert did["hr_voxels"] == [y, x]
+    assert len(own) == len(other) == 2
+    inner = (slice(3, -3), slice(3, -3))  # borders are mirrored, and were not in the same places
+    np.testing.assert_allclose(other[1][inner], imresize(own[1], 1 / scale)[inner], atol=1e-9)
 
 
 def test_a_pair_with_as_many_slices_keeps_them_all() -> None:
@@ -148,6 +87,24 @@ def test_a_pair_with_as_many_slices_keeps_them_all() -> None:
     assert len(own) == len(other) == 12
     np.testing.assert_array_equal(other[5], lr[5, 1:])
     np.testing.assert_array_equal(own[5], hr[5, : 2 * other.size[0]])
+
+
+def test_what_a_crop_leaves_is_said() -> None:
+    image = ndimage.gaussian_filter(grains((480, 480)), 6)
+    lr, hr = pair(image, 8, (4, 2))  # an eighth shrinks to a quarter: half and quarter LR pixels
+    small = imresize(hr, 1 / 4)
+    _, _, did = cropped_to_match(volume(np.stack([small] * 2)), volume(np.stack([lr] * 2)), 2)
+    assert did["shift_lr_voxels"] == pytest.approx([0.5, 0.25], abs=0.03)
+    assert np.add(did["remaining_lr_voxels"], np.divide(did["hr_voxels"], 2)) == pytest.approx(did["shift_lr_voxels"])
+    assert abs(did["remaining_lr_voxels"][1]) == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("words", ["unclear", "distorted"])
+def test_what_no_crop_mends_is_refused(words: str) -> None:
+    image = grains((720, 720))
+    lr, hr = turned(image, 3, 3.1, 0) if words == "distorted" else (image[:180, :180], grains((540, 540), 3))
+    with pytest.raises(ValueError, match=f"got one {words}: confidence .*register it with a tool"):
+        refuse_unmendable(measure(lr, hr, scale=3))
 
 
 def test_only_the_middle_of_a_large_pair_is_read_before_it_is_cropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from coresr_data.checking import check_sources
+from coresr_data.checking.examining import How
 from coresr_data.checking.store import (
     MOST_PAIRS,
     Pairs,
@@ -22,6 +23,7 @@ from coresr_data.checking.store import (
     pairs_of_store,
 )
 from coresr_data.formats.images import write_slice
+from coresr_data.formats.raw import raw_header
 from coresr_data.layouts import Reading, find
 from coresr_data.packing import prepare
 from coresr_data.resize import imresize
@@ -123,6 +125,55 @@ def test_slices_along_another_axis_are_looked_for_along_it(tmp_path: Path, axis:
     assert len(check_origin(store, check_sources(source))) == 1
 
 
+@pytest.mark.parametrize("axis", ["y", "x"])
+@pytest.mark.parametrize("name", ["core.bin", "core.npz"])
+def test_sources_that_must_be_said_how_to_read_are_so_along_every_axis(tmp_path: Path, axis: Any, name: str) -> None:
+    levels = np.random.default_rng(0).integers(0, 255, (16, 20, 22), dtype=np.uint8)
+    raw = raw_header("16x20x22:uint8") if name == "core.bin" else None
+    how = How(raw=raw, variable=None if raw else "rock")
+    levels.tofile(tmp_path / "core.bin")
+    np.savez(tmp_path / "core.npz", rock=levels, other=levels[1:])
+    source = tmp_path / name
+    store = prepare(source, tmp_path / "store", scale=2, axis=axis, split="none", raw=how.raw, variable=how.variable)
+    assert check_origin(store, check_sources(source, how=how), how=how) == []
+
+
+def test_slices_that_were_cropped_to_lie_on_their_lr_are_known_by_what_is_left(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rock = ndimage.gaussian_filter(rng.normal(size=(60, 126, 126)), 2)
+    rock = (128 + 40 * rock / rock.std()).clip(1, 254)
+    source = tmp_path / "pair"
+    source.mkdir()
+    hr = rock[:, 4:124, 2:122].astype(np.uint8)
+    lr = (
+        rock[:, 3:123, 6:126].reshape(20, 3, 40, 3, 40, 3).mean(axis=(1, 3, 5))
+    )  # by 1 up, and by more than an LR pixel to the right
+    np.save(source / "hr.npy", hr)
+    np.save(source / "lr.npy", lr.astype(np.uint8))
+    store = prepare(source, tmp_path / "store", scale=3, layout="pair", split="none", register=True)
+    pair = store.manifest.degradation_parameters["pairs"]["pair"]
+    assert [abs(one) for one in pair["cropped"]["hr_voxels"]] == [0, 1, 4]
+    assert np.prod(pair["cropped"]["hr_voxels"][1:]) < 0
+    assert check_origin(store, check_sources(source)) == []
+    hr[31, 60, 60] ^= 1  # in the middle of the three slices that LR slice 10 shows
+    np.save(source / "hr.npy", hr)
+    assert [problem.path for problem in check_origin(store, check_sources(source))] == ["pair/hr.npy[31]"]
+
+
+@pytest.mark.parametrize("axis", ["z", "y"])
+def test_links_out_of_the_sources_are_followed_where_they_were(tmp_path: Path, axis: Any) -> None:
+    (tmp_path / "core").mkdir()
+    for number in range(16):
+        levels = np.random.default_rng(number).integers(1, 255, (16, 20), dtype=np.uint8)
+        write_slice(tmp_path / f"{number}.png", levels)
+        (tmp_path / "core" / f"{number}.png").symlink_to(f"../{number}.png")
+    store = prepare(tmp_path / "core", tmp_path / "store", scale=2, axis=axis, split="none", external_links=True)
+    how = How(external_links=True)
+    checked = check_sources(tmp_path / "core", how=how)
+    assert checked.problems == ()
+    assert check_origin(store, checked, how=how) == []
+
+
 # The lie of pairs
 
 
@@ -157,6 +208,17 @@ def test_pairs_off_by_a_lr_pixel_are_an_error_and_a_quarter_is_none(images: Leve
     if wrong:
         assert f"by {shift / 4:+.2f} rows and " in problems[0].line
         assert problems[0].severity == "error"
+
+
+def test_pairs_that_are_stretched_are_off_though_their_middles_lie_together(images: Levels) -> None:
+    def read(index: int) -> tuple[Levels, Levels]:
+        wide = ndimage.zoom(images[index].astype(float), (1.06, 1), order=1)
+        return imresize(wide[8:264], 1 / 2), images[index]
+
+    stretched = Pairs(name="core ×2", scale=2, count=6, read=read)
+    problems, (lie,) = check_registration([stretched])
+    assert max(abs(lie.shift_y), abs(lie.shift_x)) < 0.5
+    assert [problem.kind for problem in problems] == ["shifted"]
 
 
 def test_a_twentieth_of_the_pairs_may_be_off(images: Levels) -> None:

@@ -1,5 +1,10 @@
 """`check` lists all problems, says what it looked at, and ends with 65 for errors alone."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +16,7 @@ from coresr_data.checking.examining import How, Passed
 from coresr_data.cli import Parser, run
 from coresr_data.commands import check as command
 from coresr_data.formats.images import write_slice
+from coresr_data.formats.raw import raw_header
 from coresr_data.packing import prepare
 from coresr_data.store import Store
 
@@ -179,6 +185,71 @@ def test_a_missing_path_is_missing_input(check: Callable[..., Ended], tmp_path: 
     assert "not there" in err
 
 
+def test_a_store_cut_along_another_axis_is_held_against_its_raw_source(
+    check: Callable[..., Ended], tmp_path: Path
+) -> None:
+    levels = np.random.default_rng(0).integers(1, 250, (12, 16, 20), dtype=np.uint8)
+    levels.tofile(tmp_path / "a.raw")
+    header = "12x16x20:uint8"
+    store = prepare(tmp_path / "a.raw", tmp_path / "store", scale=2, axis="x", split="none", raw=raw_header(header))
+    assert check(store.path, "--source", tmp_path / "a.raw", "--raw", header)[0] == 0
+    levels[3, 4, 5] ^= 1
+    levels.tofile(tmp_path / "a.raw")
+    code, lines, _ = check(store.path, "--source", tmp_path / "a.raw", "--raw", header)
+    assert code == 65
+    assert [line.split()[1] for line in lines[:-1]] == ["a/a.raw[x=5]:"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("empty", "empty: it must hold slices, got none; name another place"),
+        ("texts", "texts: it must hold slices, got none; name another place"),
+        ("texts/notes.txt", "notes.txt must be one of .npz, "),
+        ("scan.raw", "scan.raw must come with a header, got none; say its shape, dtype and byte order: --raw "),
+        ("more/scan.raw", "scan.raw must come with a header, got none; open "),
+    ],
+)
+def test_to_have_looked_at_nothing_is_an_error(
+    check: Callable[..., Ended], tmp_path: Path, name: str, words: str
+) -> None:
+    for folder in ("empty", "texts", "more"):
+        (tmp_path / folder).mkdir()
+    for file in ("texts/notes.txt", "scan.raw", "more/scan.raw", "more/scan.mhd"):
+        (tmp_path / file).touch()
+    code, lines, _ = check(tmp_path / name)
+    assert code == 65
+    assert len(lines) == 2
+    assert lines[0].startswith("error ")
+    assert words in lines[0]
+    assert lines[1].endswith(" 1 errors, 0 warnings")
+
+
+def test_a_file_that_is_refused_is_not_said_to_hold_nothing_too(check: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    code, lines, _ = check(tmp_path)
+    assert code == 65
+    assert [line.split()[:2] for line in lines[:-1]] == [["error", "slice"]]
+
+
+def test_an_interrupted_check_says_one_line_and_leaves_no_process(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "slow.png")
+    program = "from coresr_data.__main__ import main; from coresr_data.cli import run; print(flush=True); run(main)"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "check", str(tmp_path / "slow.png")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, as a terminal makes one
+    ) as checking:
+        assert checking.stdout is not None
+        checking.stdout.readline()
+        time.sleep(1)
+        os.killpg(checking.pid, signal.SIGINT)
+        _, said = checking.communicate(timeout=60)
+    assert (checking.returncode, said) == (130, "coresr: error: interrupted\n")
+
+
 def test_options_reach_the_readers(check: Callable[..., Ended], tmp_path: Path) -> None:
     levels = np.random.default_rng(0).integers(1, 250, (3, 16, 16), dtype=np.uint8)
     (tmp_path / "a.bin").write_bytes(levels.tobytes())
@@ -187,8 +258,9 @@ def test_options_reach_the_readers(check: Callable[..., Ended], tmp_path: Path) 
     assert check(tmp_path / "a.npz")[0] == 65
     assert "2 slices in 1 files" in check(tmp_path / "a.npz", "--variable", "two")[1][-1]
     (tmp_path / "in").mkdir()
-    tifffile.imwrite(tmp_path / "out.tif", levels[0], photometric="minisblack")
-    (tmp_path / "in" / "a.tif").symlink_to("../out.tif")
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"out{number}.tif", levels[number], photometric="minisblack")
+        (tmp_path / "in" / f"{number}.tif").symlink_to(f"../out{number}.tif")
     assert check(tmp_path / "in")[0] == 65
     assert check(tmp_path / "in", "--allow-external-links")[0] == 0
 

@@ -19,6 +19,7 @@ from coresr_data.formats import open_volume
 from coresr_data.formats.images import read_slice, write_slice
 from coresr_data.packing import prepare
 from coresr_data.patches import keyed
+from coresr_data.store.aside import PlaceError
 
 MakeCore = Callable[..., Path]
 Levels = NDArray[Any]
@@ -69,6 +70,43 @@ def test_a_volume_becomes_its_bicubic_lr_in_every_format(
     assert len(record["slices"]) == 4
     said = capsys.readouterr().out
     assert "4 slices of 4×6 uint16, voxel 4×6×7.5 µm, HR cropped by 1 rows and 0 columns" in said
+
+
+@pytest.mark.parametrize("name", ["lr.TIFF", "lr.Npy", "lr.MHD", "lr.ZARR"])
+def test_a_suffix_may_be_written_in_capitals(stack: Path, tmp_path: Path, name: str) -> None:
+    if name == "lr.ZARR":
+        pytest.importorskip("zarr")
+    out = tmp_path / "new" / name
+    degrade(stack, out, "--scale", 2)
+    data = ["lr.raw"] if name == "lr.MHD" else []
+    assert sorted(path.name for path in out.parent.iterdir()) == [name, f"{name}.json", *data]
+    assert out.is_dir() == (name == "lr.ZARR")
+    np.testing.assert_array_equal(levels_of(out), np.stack([bicubic(one[:12, :18], 2) for one in levels_of(stack)]))
+    with pytest.raises(FileExistsError, match=f"^output must be new, got .*{name}, which is there"):
+        degrade(stack, out, "--scale", 2)
+
+
+def test_what_is_drawn_for_the_record_is_drawn_once(
+    make_core: MakeCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coresr_data import degrade as room
+
+    drawn: list[object] = []
+    plain = room.as_json
+    monkeypatch.setattr(room, "as_json", lambda steps: (drawn.append(steps), plain(steps))[1])  # type: ignore[func-returns-value]
+    degrade(make_core("plug", numbers=range(5)), tmp_path / "lr", "--scale", 2, "--degradation", "unknown")
+    assert len(drawn) == 5
+
+
+@pytest.mark.parametrize("name", ["lr", "lr.npy", "lr.png"])
+def test_an_output_where_nothing_can_be_made_is_named_as_it_was_said(
+    make_core: MakeCore, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    source = make_core("plug", numbers=range(2))
+    with pytest.raises(PlaceError, match=f"must lie where it can be written, got .*/file/{name}") as refusal:
+        degrade(source / "slice_0000.png" if name == "lr.png" else source, tmp_path / "file" / name, "--scale", 2)
+    assert refusal.value.exit_code == 73
 
 
 @pytest.mark.parametrize("degradation", ["bicubic", "unknown", "blur", "scanner"])

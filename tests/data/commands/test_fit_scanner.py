@@ -72,7 +72,7 @@ def test_the_report_says_what_was_found_and_the_file_holds_it(
 
 
 def test_slices_may_be_taken_along_another_axis(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    fit(*pair, "--scale", 3, "--axis", 2, "--out", tmp_path / "scanner.json")
+    fit(*pair, "--scale", 3, "--axis", "x", "--out", tmp_path / "scanner.json")
     assert load_fit(tmp_path / "scanner.json").sigma == pytest.approx((3.0, 2.0, 2.5), rel=0.04)
 
 
@@ -96,8 +96,10 @@ def test_voxels_are_told_in_micrometres_along_the_axes_as_fitted(
     from coresr_data import formats
 
     opened = formats.open_volume
-    monkeypatch.setattr(formats, "open_volume", lambda path: replace(opened(path), voxel_um=(10.0, 20.0, 40.0)))
-    fit(*pair, "--scale", 3, "--axis", 1, "--out", tmp_path / "scanner.json")
+    monkeypatch.setattr(
+        formats, "open_volume", lambda path, **how: replace(opened(path, **how), voxel_um=(10.0, 20.0, 40.0))
+    )
+    fit(*pair, "--scale", 3, "--axis", "y", "--out", tmp_path / "scanner.json")
     z, y, x = load_fit(tmp_path / "scanner.json").sigma  # slices along y show z and x
     assert f"= z {20 * z:.1f}, y {10 * y:.1f}, x {40 * x:.1f} µm" in capsys.readouterr().out
 
@@ -132,12 +134,47 @@ def test_a_pair_that_is_off_and_a_noise_of_photons_are_said(capsys: pytest.Captu
 def test_a_file_that_is_there_or_has_another_suffix_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coresr_data.formats.open_volume", lambda path: pytest.fail("nothing may be read"))
+    monkeypatch.setattr("coresr_data.formats.open_volume", lambda path, **how: pytest.fail("nothing may be read"))
     (tmp_path / "scanner.json").write_text("mine")
     with pytest.raises(FileExistsError, match="^out must be a new file"):
         fit("lr", "hr", "--scale", 3, "--out", tmp_path / "scanner.json")
     with pytest.raises(UsageError, match=r"^out must end in \.json"):
         fit("lr", "hr", "--scale", 3, "--out", tmp_path / "scanner.txt")
+
+
+# In any format that prepare reads
+
+
+def test_raw_files_have_a_header_each_and_named_arrays_their_name(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    fit(*pair, "--scale", 3, "--out", tmp_path / "tif.json")
+    lr, hr = (tifffile.imread(path) for path in pair)
+    for name, levels in (("lr", lr), ("hr", hr)):
+        levels.tofile(tmp_path / f"{name}.raw")
+        np.savez(tmp_path / f"{name}.npz", rock=levels, other=levels[1:])
+    headers = ["--raw", "19x26x43:uint8", "--raw", "57x78x129:uint8"]
+    for kinds, options in (
+        (("raw", "raw"), headers),
+        (("tif", "raw"), headers[2:]),
+        (("raw", "npz"), [*headers[:2], "--variable", "rock"]),
+        (("npz", "npz"), ["--variable", "rock"]),
+    ):
+        out = tmp_path / f"{'-'.join(kinds)}.json"
+        fit(tmp_path / f"lr.{kinds[0]}", tmp_path / f"hr.{kinds[1]}", "--scale", 3, *options, "--out", out)
+        assert load_fit(out) == load_fit(tmp_path / "tif.json")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_headers_that_are_too_few_or_many_are_usage(tmp_path: Path, count: int) -> None:
+    for name in ("lr.raw", "hr.raw"):
+        (tmp_path / name).touch()
+    headers = ["--raw", "19x26x43:uint8"] * count
+    with pytest.raises(UsageError, match=f"^--raw must be said once for each raw file, got {count} for 2; LR comes"):
+        fit(tmp_path / "lr.raw", tmp_path / "hr.raw", "--scale", 3, *headers, "--out", tmp_path / "scanner.json")
+
+
+def test_a_missing_scan_is_missing_input(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^volume must be a file or a folder, got .*none\.raw"):
+        fit(tmp_path / "none.raw", pair[1], "--scale", 3, "--out", tmp_path / "scanner.json")
 
 
 # Which part of a large pair is fitted

@@ -78,7 +78,27 @@ def test_a_page_that_cannot_be_written_ends_with_one_line(
     code, _, err = inspect(store.path, "--html", tmp_path / "file" / "page.html")
     assert code == 73
     assert err.count("\n") == 1
-    assert inspect(store.path, "--html", tmp_path / "nowhere" / "page.html")[0] == 66
+    assert f"got {tmp_path / 'file' / 'page.html'}: " in err
+
+
+def test_a_page_below_a_missing_folder_makes_the_folder(
+    inspect: Callable[..., Ended], store: Store, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert inspect(store.path, "--html", tmp_path / "no" / "where" / "page.html")[0] == 0
+    assert [path.name for path in (tmp_path / "no" / "where").iterdir()] == ["page.html"]
+
+
+def test_a_store_that_may_not_be_read_is_missing_input(
+    inspect: Callable[..., Ended], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    code, said, err = inspect(store.path)
+    assert (code, said) == (66, "")
+    assert err.startswith(f"coresr: error: input must be readable, got {store.path / 'dataset.json'}: ")
 
 
 def test_what_is_no_store_is_missing_input(inspect: Callable[..., Ended], tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A fitted scanner survives its file, and its recipe makes what it measured."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from coresr_data.degrade.recipes import DEGRADATIONS
 from coresr_data.degrade.scanner import Drift, Noise
 from coresr_data.degrade.steps import Bin, Blur
 from coresr_data.fitting.fitted import Match, ScannerFit, load_fit, recipe_of, save_fit, steps_of
+from coresr_data.formats.images import write_slice
 from coresr_data.intensity import Window
+from coresr_data.packing import prepare
 from coresr_data.patches import keyed
 
 MATCHES = {
@@ -188,3 +190,14 @@ def test_unknown_degradations_are_refused_with_those_that_are_known() -> None:
 
 def test_the_gain_in_db_is_over_bicubic_at_its_best() -> None:
     assert FIT.gain_db == pytest.approx(1)
+
+
+def test_a_store_that_a_fitted_scanner_made_keeps_its_figures(tmp_path: Path) -> None:
+    save_fit(FIT, tmp_path / "scanner.json")
+    (tmp_path / "core").mkdir()
+    for number in range(3):
+        levels = np.random.default_rng(number).integers(0, 256, (48, 48)).astype(np.uint8)
+        write_slice(tmp_path / "core" / f"{number}.png", levels)
+    store = prepare(tmp_path / "core", tmp_path / "store", scale=3, split="none", degradation=tmp_path / "scanner.json")
+    kept = store.manifest.degradation_parameters["scanner"]
+    assert kept == json.loads(json.dumps(asdict(FIT)))

@@ -13,8 +13,9 @@ from coresr_data.degrade import Steps, apply
 from coresr_data.degrade.kernels import binning, blurring
 from coresr_data.degrade.scanner import Drift, Noise
 from coresr_data.degrade.steps import Bin, Blur
-from coresr_data.fitting import cubic_axis, fit_scanner, gaussian_axis
+from coresr_data.fitting import fit_scanner
 from coresr_data.fitting.fitted import ScannerFit
+from coresr_data.fitting.seeing import cubic_axis, gaussian_axis
 from coresr_data.intensity import Window
 from coresr_data.patches import keyed
 from coresr_data.resize import axis_matrix

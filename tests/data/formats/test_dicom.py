@@ -137,9 +137,16 @@ def test_slices_are_ordered_by_depth_and_numbered_by_their_instances(tmp_path: P
     assert volume.names == ("plug_0.dcm", "plug_2.dcm", "plug_4.dcm", "plug_1.dcm", "plug_3.dcm")
     assert volume.numbers == (11, 12, 13, 14, 15)
     assert volume.voxel_um == (500.0, 400.0, 300.0)
-    down = open_dicom(write_series(tmp_path / "down", numbers=[9, 8, 7, 5, 2]))
-    assert down.numbers == (2, 5, 7, 8, 9)
+    down = open_dicom(write_series(tmp_path / "down", numbers=[9, 8, 7, 6, 5]))
+    assert down.numbers == (5, 6, 7, 8, 9)
     np.testing.assert_array_equal(whole(down), ROCK[::-1])
+
+
+@pytest.mark.parametrize("numbers", [[1, 3, 5, 7, 9], [9, 7, 5, 3, 1], [2, 5, 7, 8, 9]])
+def test_slices_side_by_side_are_numbered_so_whatever_their_instances_skip(tmp_path: Path, numbers: list[int]) -> None:
+    volume = open_dicom(write_series(tmp_path / "a", numbers=numbers))
+    assert (volume.numbers, volume.voxel_um) == ((0, 1, 2, 3, 4), (500.0, 400.0, 300.0))
+    np.testing.assert_array_equal(whole(volume), ROCK if numbers[0] < numbers[-1] else ROCK[::-1])
 
 
 @pytest.mark.parametrize("numbers", [[1, 1, 1, 1, 1], [1, 3, 2, 4, 5], [-1, 0, 1, 2, 3]])
@@ -413,6 +420,21 @@ def test_only_dicom_files_of_a_folder_are_taken(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("no DICOM")
     (tmp_path / "deeper.dcm").mkdir()
     assert [path.name for path in dicom_paths(tmp_path)] == ["CT.1.2.840", "IM0001", "a.IMA", "b.dcm"]
+
+
+def test_a_slice_that_links_to_elsewhere_must_be_allowed(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "plug")
+    (folder / "plug_0.dcm").rename(tmp_path / "elsewhere.dcm")
+    (folder / "plug_0.dcm").symlink_to(tmp_path / "elsewhere.dcm")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ValueError, match=r"plug_0\.dcm must stay inside .*plug, got .*--allow-external-links"):
+        open_dicom(folder)
+    assert open_dicom(tmp_path / "link", external_links=True).core == "link"
+    (tmp_path / "elsewhere.dcm").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"plug_0\.dcm must lead to a file, got .*, which is not there; mend it"
+    ):
+        open_dicom(folder)
 
 
 def test_nothing_to_open_is_said_so(tmp_path: Path) -> None:

@@ -138,16 +138,21 @@ def test_a_data_file_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
         open_metaimage(path)
 
 
-def test_a_data_file_that_is_a_link_or_missing_is_refused(tmp_path: Path) -> None:
+def test_a_data_file_that_is_a_link_to_elsewhere_or_missing_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mhd", BLOCK.tobytes(), {}, "a.raw")
-    (tmp_path / "a.raw").rename(tmp_path / "b.raw")
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}.raw")
+    (tmp_path / "a.raw").rename(elsewhere)
     with pytest.raises(
         FileNotFoundError, match=r"^data file of .*a\.mhd must be a file, got .*a\.raw, which is not th"
     ):
         open_metaimage(path)
-    (tmp_path / "a.raw").symlink_to("b.raw")
+    (tmp_path / "a.raw").symlink_to(elsewhere)
     with pytest.raises(ValueError, match=r"got 'a\.raw', a link to elsewhere; copy the file"):
         open_metaimage(path)
+    elsewhere.rename(tmp_path / "b.raw")
+    (tmp_path / "a.raw").unlink()
+    (tmp_path / "a.raw").symlink_to("b.raw")
+    np.testing.assert_array_equal(open_metaimage(path)[4], BLOCK[4])
 
 
 @pytest.mark.parametrize("change", [-1, 1, -BLOCK.nbytes])

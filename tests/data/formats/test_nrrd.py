@@ -156,6 +156,19 @@ def test_a_data_file_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
         open_nrrd(tmp_path / "sub" / "b.nhdr")
 
 
+def test_a_data_file_that_links_to_elsewhere_is_refused_and_one_beside_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(ROCK.tobytes())
+    for folder, target in ((tmp_path / "sub", "../a.raw"), (tmp_path, "a.raw")):
+        folder.mkdir(exist_ok=True)
+        (folder / "link.raw").symlink_to(target)
+        (folder / "b.nhdr").write_bytes(head(data_file="link.raw"))
+    with pytest.raises(
+        ValueError, match=r"b.nhdr must name a data file beside it, got 'link.raw', a link to elsewhere"
+    ):
+        open_nrrd(tmp_path / "sub" / "b.nhdr")
+    np.testing.assert_array_equal(whole(open_nrrd(tmp_path / "b.nhdr")), ROCK)
+
+
 def test_a_data_file_that_is_absent_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "b.nhdr").write_bytes(head(data_file="lost.raw"))
     with pytest.raises(FileNotFoundError, match=r"data file of .*b.nhdr must be a file, got .*lost.raw"):

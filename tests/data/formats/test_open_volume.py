@@ -13,6 +13,7 @@ from coresr_data.formats import kind_of, looks_like_volume, open_volume
 from coresr_data.formats.extras import MissingExtraError
 from coresr_data.formats.images import write_slice
 from coresr_data.formats.raw import raw_header
+from coresr_data.volume import along
 
 BLOCK = np.random.default_rng(0).integers(0, 60000, (5, 6, 7)).astype(np.uint16)
 MHD = "NDims = 3\nDimSize = 7 6 5\nElementType = MET_USHORT\nElementByteOrderMSB = False\nElementDataFile = a.raw\n"
@@ -68,6 +69,17 @@ WRITERS: dict[str, tuple[str, Any]] = {
     "npy under another name": ("a.dat", npy),
     "tiff under another name": ("a.png", lambda p, b: tifffile.imwrite(p, b, photometric="minisblack")),
 }
+
+
+@pytest.mark.parametrize("case", WRITERS)
+def test_names_of_every_kind_can_be_written_down_whatever_their_bytes(tmp_path: Path, case: str) -> None:
+    name, write = WRITERS[case]
+    write(tmp_path / name, BLOCK)
+    odd = tmp_path / f"\udcff{name}"
+    (tmp_path / name).rename(odd)
+    for volume in (open_volume(odd), along(open_volume(odd), "y")):
+        assert "".join((volume.core, *volume.names)).encode()
+        assert volume.core == r"\xffa"
 
 
 @pytest.mark.parametrize("case", WRITERS)

@@ -285,6 +285,21 @@ def test_what_is_not_plainly_a_grey_stack_is_refused_by_name(tmp_path: Path, cas
     assert str(refusal.value).startswith(f"TIFF stack {tmp_path / 'a.tif'} must ")
 
 
+@pytest.mark.parametrize(("orientation", "refused"), [(6, True), (1, False)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_orientation_of_a_later_page_is_seen(
+    tmp_path: Path, compression: str | None, orientation: int, refused: bool
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for tags in ([], [(274, 3, 1, orientation, True)]):
+            writer.write(STACK[0], contiguous=False, compression=compression, extratags=tags, metadata=None)
+    if refused:
+        with pytest.raises(ValueError, match=r"a\.tif must have pages of one size and kind, got several; write each"):
+            open_tiff(tmp_path / "a.tif")
+    else:
+        np.testing.assert_array_equal(open_tiff(tmp_path / "a.tif")[1], STACK[0])
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"metadata": None}])
 def test_a_stack_cut_anywhere_is_refused_and_never_filled(tmp_path: Path, options: dict[str, Any]) -> None:
     path = write(tmp_path / "a.tif", **options)

@@ -40,6 +40,13 @@ def test_imagejs_spacing_may_be_negative() -> None:
     close(tiff_voxel("ImageJ=1.53t\nunit=um\nspacing=-3.0\n", tags((2, 1), (2, 1))), (3, 0.5, 0.5))
 
 
+def test_imagej_says_a_unit_of_its_own_for_rows_and_slices() -> None:
+    text = "ImageJ=1.53t\nunit=um\nyunit=nm\nzunit=mm\nspacing=0.005\n"
+    close(tiff_voxel(text, tags((2, 1), (1, 1000))), (5, 1, 0.5))
+    for axis in "yz":
+        assert tiff_voxel(f"ImageJ=1.53t\nunit=um\n{axis}unit=sec\nspacing=2\n", tags((2, 1), (2, 1))) is None
+
+
 @pytest.mark.parametrize("unit", ["inch", "pixel", "", "furlong"])
 def test_imagej_without_a_length_says_nothing(unit: str) -> None:
     assert tiff_voxel(f"ImageJ=1.53t\nunit={unit}\n", tags((2, 1), (2, 1))) is None

@@ -129,6 +129,26 @@ def test_both_scales_lie_beside_each_other(tree: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.at(scale).lr(core)[0], slow_imresize(store.hr(core)[0], scale))
 
 
+def test_a_set_that_counts_anew_in_every_split_is_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for number in (1, 2, 10):
+            write_rgb(tmp_path / "coal2D" / f"coal2D_{split}_HR" / f"{number}.png", grains(number, 8))
+    (source,) = find(tmp_path, reading=Reading(degradation=None))
+    assert [path.stem for path in source.slices.sources] == ["1", "2", "10"] * 2
+    assert source.slices.numbers == tuple(range(6))
+
+
+def test_links_out_of_a_set_must_be_allowed(tmp_path: Path) -> None:
+    folder = tmp_path / "coal2D" / "coal2D_train_HR"
+    write_rgb(folder / "1.png", grains(1, 8))
+    write_rgb(tmp_path / "elsewhere.png", grains(2, 8))
+    (folder / "2.png").symlink_to(tmp_path / "elsewhere.png")
+    with pytest.raises(ValueError, match=r"2\.png must stay inside .*coal2D_train_HR, got .*--allow-external-links"):
+        find(tmp_path, reading=Reading(degradation=None))
+    (source,) = find(tmp_path, reading=Reading(degradation=None, external_links=True))
+    assert len(source.slices) == 2
+
+
 @pytest.mark.parametrize("place", [".", "..", "sandstone2D"])
 def test_the_root_the_folder_around_it_and_one_rock_are_recognised(tree: Path, place: str) -> None:
     source = tree / place

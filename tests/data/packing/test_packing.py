@@ -25,6 +25,7 @@ from coresr_data.packing import folder_names, prepare
 from coresr_data.patches import keyed
 from coresr_data.split import Micrometres
 from coresr_data.store import Store, digest_of, verify
+from coresr_data.volume import Volume
 
 MakeCore = Callable[..., Path]
 Levels = NDArray[np.uint8]
@@ -229,6 +230,59 @@ def test_the_gap_is_measured_unless_it_is_given_in_slices_or_micrometres(tmp_pat
         prepare(tmp_path / "plug.tif", tmp_path / "none", scale=2, gap=Micrometres(25))
     with pytest.raises(ValueError, match="^splits must not show the same rock, got slice .*; take --gap"):
         prepare(tmp_path / "plug.tif", tmp_path / "none", scale=2, gap=1)
+
+
+def test_a_gap_in_micrometres_spans_as_many_slices_of_lr_alone_as_their_own_voxels_say(tmp_path: Path) -> None:
+    for image, um in (("hr", 2.0), ("lr", 6.0)):
+        (tmp_path / "set" / image).mkdir(parents=True)
+        for z in range(24):
+            levels = np.random.default_rng(z).integers(0, 255, (33, 33)).astype(np.uint8)
+            write_slice(tmp_path / "set" / image / f"{z}.tif", levels, voxel_um=(um, um))
+    store = prepare(tmp_path / "set", tmp_path / "store", scale=3, layout="unpaired", gap=Micrometres(12))
+    assert [core["gap"] for core in store.manifest.split["cores"]] == [6, 2]
+
+
+def tilted(folder: Path) -> NDArray[np.bool_]:
+    """A plug in air that moves by a pixel and a half a slice; which pixels are rock, `(n, h, w)`."""
+    levels = np.random.default_rng(0).normal(30, 4, (60, 96, 196)).round().astype(np.uint8)
+    masks = np.zeros(levels.shape, np.bool_)
+    y, x = np.mgrid[-44:45, -44:45]
+    disk = y**2 + x**2 <= 44**2
+    for z, image in enumerate(rock(60, 4)[:, :89, :89]):
+        first = round(1.5 * z) + 8
+        masks[z, 4:93, first : first + 89] = disk
+        levels[z, 4:93, first : first + 89][disk] = np.maximum(image, 60)[disk]
+    np.save(folder / "tilt.npy", levels)
+    return masks
+
+
+@pytest.mark.parametrize("mask", ["rock", "moves", "stripes"])
+def test_a_mask_that_leaves_nothing_to_compare_hides_no_leak(tmp_path: Path, mask: str) -> None:
+    np.save(tmp_path / "moves.npy", tilted(tmp_path))
+    np.save(tmp_path / "stripes.npy", np.arange(196)[None, :] % 4 + np.zeros((96, 1)) == 0)
+    wanted = {"none": "none", mask: "rock" if mask == "rock" else tmp_path / f"{mask}.npy"}
+    stores = [prepare(tmp_path / "tilt.npy", tmp_path / name, scale=2, mask=one) for name, one in wanted.items()]
+    whole, masked = (store.manifest.split["cores"][0] for store in stores)
+    assert 8 <= whole["gap"] <= 20  # grains of four slices, and the outline of the plug
+    assert masked == whole
+
+
+def test_a_mask_that_leaves_nothing_to_compare_hides_no_copy(make_core: MakeCore, tmp_path: Path) -> None:
+    source = make_core("plug", numbers=range(24))
+    write_slice(source / "slice_0023.png", nearly(open_slices(source)[2]))
+    np.save(tmp_path / "stripes.npy", np.arange(64)[None, :] % 4 + np.zeros((48, 1)) == 0)
+    with pytest.raises(ValueError, match=r"got plug/slice_0002\.png in train and plug/slice_0023\.png in test nearly"):
+        prepare(source, tmp_path / "store", scale=2, split=RANGES, mask=tmp_path / "stripes.npy")
+
+
+def test_volumes_of_one_name_are_refused_and_not_split_as_one_core(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    np.save(tmp_path / "src" / "core.npy", rock(20, 0.5))
+    tifffile.imwrite(tmp_path / "src" / "core.tif", rock(12, 0.5)[:, :64], photometric="minisblack")
+    match = r"^cores must have names of their own, got core in .*core\.npy and .*core\.tif; rename one$"
+    for split in (None, "none", {"train": ["core"]}):
+        with pytest.raises(ValueError, match=match):
+            prepare(tmp_path / "src", tmp_path / "store", scale=2, split=split)
 
 
 def test_what_is_alike_is_accepted_on_request_and_recorded(tmp_path: Path) -> None:
@@ -526,6 +580,26 @@ def test_a_taken_store_is_refused_untouched(store: Store, slices: Path) -> None:
     with pytest.raises(FileExistsError, match="remove it or name another"):
         prepare(slices, store.path, scale=2)
     assert (store.path / "dataset.json").read_bytes() == before
+
+
+def test_a_taken_place_and_a_missing_window_are_refused_before_a_slice_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "plug.npy", np.zeros((9, 32, 32), np.float32))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
+    read: list[int] = []
+    monkeypatch.setattr(Volume, "__getitem__", lambda _, index: read.append(index))
+    with pytest.raises(FileExistsError, match="^out must be a new or an empty folder, got .*taken"):
+        prepare(tmp_path / "plug.npy", tmp_path / "taken", scale=2, window=Window(0, 1), skip_bad=True)
+    with pytest.raises(ValueError, match="^window must be declared for float32"):
+        prepare(tmp_path / "plug.npy", tmp_path / "store", scale=2, skip_bad=True)
+    assert read == []
+
+
+def test_a_source_that_is_a_store_is_called_one(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^source must hold slices or volumes, got .*, which is a store already; use"):
+        prepare(store.path, tmp_path / "store", scale=2)
 
 
 @pytest.mark.parametrize(

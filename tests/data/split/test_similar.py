@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from coresr_data.formats.images import open_slices
 from coresr_data.phantom import ROCKS, phantom
-from coresr_data.split.similar import ALIKE, COPY, SIDE, closest, frame_of, look, reach, similarity, thumbnail
+from coresr_data.split.similar import ALIKE, COPY, SIDE, closest, frame_of, look, reach, similarity, tells, thumbnail
 
 Float = NDArray[np.float64]
 
@@ -120,6 +120,33 @@ def test_blocks_count_where_half_of_them_is_rock() -> None:
     assert frame_of((64, 64), mask).inside.all()
     mask[:, 2] = False
     assert not frame_of((64, 64), mask).inside[:, 0].any()
+
+
+@pytest.mark.parametrize("side", [0, 8, 60])
+def test_a_mask_that_leaves_few_blocks_hides_no_likeness_and_makes_none(side: int) -> None:
+    mask = np.zeros((256, 256), np.bool_)
+    mask[100 : 100 + side, 100 : 100 + side] = True
+    rocks = [texture(i, (256, 256)) for i in range(8)]
+    noisy = rocks[0] + 10 * np.random.default_rng(0).standard_normal((256, 256))
+    assert alike(rocks[0], noisy, mask) > 0.8
+    assert max(alike(rocks[i], rocks[i + 1], mask) for i in range(7)) < ALIKE
+    assert frame_of((256, 256), mask).inside.all()
+
+
+def test_a_mask_of_which_no_block_holds_half_hides_no_likeness() -> None:
+    stripes = np.zeros((200, 240), np.bool_)
+    stripes[:, ::4] = True
+    assert alike(texture(0), texture(0) + texture(1) / 3, stripes) > 0.8
+    assert not tells(stripes, stripes[None])
+
+
+def test_a_field_tells_where_it_holds_half_of_the_rock_of_every_slice() -> None:
+    masks = np.zeros((3, 96, 320), np.bool_)
+    for place, mask in zip((0, 40, 80), masks, strict=True):
+        mask[:, place : place + 120] = True
+    assert tells(masks[1], masks)  # two thirds of the first and of the last
+    assert not tells(masks[0], masks)
+    assert tells(masks[0], np.zeros_like(masks))
 
 
 # How far slices stay alike

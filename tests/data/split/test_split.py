@@ -81,6 +81,13 @@ def test_few_slices_still_give_one_to_each_part() -> None:
     assert by_fraction(range(10), (0.98, 0.01, 0.01), gap=0) == ["train"] * 8 + ["valid", "test"]
 
 
+def test_too_few_slices_for_any_gap_are_to_be_taken_whole() -> None:
+    with pytest.raises(ValueError, match=r"gap 0 must leave .*, got 1 slices; take --split none$"):
+        by_fraction(range(1), (0.7, 0.15, 0.15), gap=0)
+    with pytest.raises(ValueError, match=r"gap 5 must leave .*, got 7 slices; take a smaller gap or more slices$"):
+        by_fraction(range(7), (0.7, 0.15, 0.15), gap=5)
+
+
 def test_numbers_that_are_far_apart_need_no_slice_left_out() -> None:
     assert None not in by_fraction(SANDSTONE, (0.6, 0.2, 0.2), gap=2)
 

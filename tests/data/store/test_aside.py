@@ -1,16 +1,18 @@
 """A folder appears whole or not at all; what killed processes left is in nobody's way."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import coresr_data.store.aside
-from coresr_data.store.aside import written_aside
+from coresr_data.store.aside import PlaceError, write_whole, written_aside
 
 
 def test_a_failure_inside_leaves_nothing(tmp_path: Path) -> None:
@@ -80,6 +82,57 @@ def test_a_taken_name_is_refused_untouched(tmp_path: Path) -> None:
             pass
     assert (tmp_path / "folder" / "mine").read_text() == (tmp_path / "file").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "file"}
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG])
+def test_a_place_that_takes_nothing_is_said_by_the_name_that_was_given(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(self: Path, *_: object, **__: object) -> NoReturn:
+        raise OSError(code, os.strerror(code), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    match = f"^output must lie where it can be written, got new: {os.strerror(code)}; name another place$"
+    for write in (lambda: written_aside(Path("new")).__enter__(), lambda: write_whole(Path("new"), "text")):
+        with pytest.raises(PlaceError, match=match) as refusal:
+            write()
+        assert refusal.value.exit_code == 73
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_is_no_matter_of_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def failed(_: int) -> NoReturn:
+        raise OSError(code, "the disk")
+
+    (tmp_path / "file").write_text("old")
+    monkeypatch.setattr(os, "fsync", failed)
+    with pytest.raises(OSError, match="the disk") as error:
+        write_whole(tmp_path / "file", "new")
+    assert not isinstance(error.value, PlaceError)
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_appears_whole_in_new_folders_and_replaces_an_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / ("n" * 255)
+    synced: list[int] = []
+    plain = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+        assert path.exists() == (len(synced) > 1)
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for text in ("one\n", "µ"):
+        write_whole(path, text)
+        assert path.read_bytes() == text.encode()
+    assert synced == [4, 2]  # all of it is on the disk before it has its name
+    assert list(path.parent.iterdir()) == [path]
 
 
 # What others left, or are writing

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
-USAGE = 64
+USAGE, NO_INPUT, INTERRUPTED = 64, 66, 130
 # sysexits; the first class that fits decides
 EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
-    (FileNotFoundError, 66),  # missing input
+    (FileNotFoundError, NO_INPUT),  # missing input
     (FileExistsError, 73),  # cannot create output
     (NotADirectoryError, 73),
     (PermissionError, 73),
@@ -53,8 +53,22 @@ def run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         main()
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, KeyboardInterrupt) as error:
         if os.environ.get("CORESR_TRACEBACK"):
             raise
+        if isinstance(error, KeyboardInterrupt):
+            fail("interrupted", INTERRUPTED)
+        if isinstance(error, PermissionError) and _is_there(error.filename):
+            fail(f"input must be readable, got {error.filename}: {error.strerror}; allow it to be read", NO_INPUT)
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         fail(str(error) or type(error).__name__, getattr(error, "exit_code", code))
+
+
+def _is_there(path: str | bytes | None) -> bool:
+    """Whether permission was denied to a file to read: a file to write is always a new one."""
+    try:
+        return path is not None and bool(os.lstat(path))
+    except FileNotFoundError:
+        return False
+    except OSError:  # in a folder that may not be entered
+        return True

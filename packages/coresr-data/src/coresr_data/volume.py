@@ -29,7 +29,7 @@ class Volume:
 
     core: str
     numbers: tuple[int, ...]
-    """Slice numbers, ascending: those of the file names, or 0, 1, 2 … within one file."""
+    """Slice numbers, ascending: those of the file names, a series' own, or 0, 1, 2 … in one file and where none is."""
     names: tuple[str, ...]
     """What each slice is called in manifests and messages: `0007.png`, `stack.tif[7]`."""
     size: tuple[int, int]
@@ -46,6 +46,11 @@ class Volume:
     """Of the sources when they were opened."""
     array: Any = None
     """What lies behind the slices, where it can be cut along any axis without reading the rest: `(z, y, x)`."""
+
+    def __post_init__(self) -> None:
+        """Names that are bytes of no text are made printable, whatever the format (the class is frozen)."""
+        object.__setattr__(self, "core", printable(self.core))
+        object.__setattr__(self, "names", tuple(map(printable, self.names)))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -100,9 +105,9 @@ def from_array(array: Any, path: Path, *, core: str | None = None, voxel_um: Vox
     dtype = native(array.dtype, path)
     depth = array.shape[0]
     return Volume(
-        core=core or printable(Path(path.name.removesuffix(".gz")).stem),
+        core=core or Path(path.name.removesuffix(".gz")).stem,
         numbers=tuple(range(depth)),
-        names=tuple(f"{printable(path.name)}[{index}]" for index in range(depth)),
+        names=tuple(f"{path.name}[{index}]" for index in range(depth)),
         size=(int(array.shape[1]), int(array.shape[2])),
         dtype=dtype,
         read=lambda index: np.array(array[index], dtype=dtype, order="C"),
@@ -177,7 +182,7 @@ def along(volume: Volume, axis: Axis) -> Volume:
     z, y, x = volume.voxel_um or (0.0, 0.0, 0.0)
     one = len(volume.sources) == 1
     count, across = (height, width) if axis == "y" else (width, height)
-    name = printable(volume.sources[0].name) if one else volume.core
+    name = volume.sources[0].name if one else volume.core
     return replace(
         volume,
         numbers=tuple(range(count)),

@@ -12,20 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from coresr_data.align.phase import MOST_SLICES, NoOverlapError, Pair, shift_between
+from coresr_data.align.phase import NoOverlapError, Pair, shift_between
 from coresr_data.volume import Levels
 
-__all__ = [
-    "CONFIDENT",
-    "LIMIT",
-    "MOST_SLICES",
-    "Corrected",
-    "Registration",
-    "corrected",
-    "measure",
-    "refuse_unmendable",
-    "verdict",
-]
+__all__ = ["CONFIDENT", "LIMIT", "Registration", "Verdict", "measure", "verdict"]
 
 Float = NDArray[np.float64]
 Verdict = Literal["aligned", "shifted", "distorted", "unclear"]
@@ -71,11 +61,6 @@ class Registration:
     def shift_x(self) -> float:
         """LR pixels; positive where LR shows things further to the right than HR does."""
         return self.shift[-1]
-
-    @property
-    def shift_z(self) -> float | None:
-        """LR slices; None where slices pair one to one."""
-        return self.shift[0] if len(self.shift) == 3 else None
 
     @property
     def crop(self) -> tuple[int, ...]:

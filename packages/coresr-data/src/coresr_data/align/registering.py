@@ -5,12 +5,8 @@ from typing import Any
 import numpy as np
 
 from coresr_data.align import LIMIT, measure, verdict
+from coresr_data.align.phase import LEAST, MOST_SLICES
 from coresr_data.layouts.sources import Source
-
-MOST = 8
-"""Pairs of a core that are looked at together."""
-LEAST = 16
-"""LR pixels a side, below which nothing can be told."""
 
 
 def registration(source: Source, scale: int, *, accept: bool = False) -> dict[str, Any]:
@@ -18,7 +14,7 @@ def registration(source: Source, scale: int, *, accept: bool = False) -> dict[st
     hr, lr = source.slices, source.lr[scale]
     if min(lr.size) < LEAST:
         return {"verdict": "unclear", "pairs": 0}
-    places = np.unique(np.linspace(0, len(hr) - 1, min(MOST, len(hr))).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, len(hr) - 1, min(MOST_SLICES, len(hr))).round().astype(int)).tolist()
     found = measure(np.stack([lr[i] for i in places]), np.stack([hr[i] for i in places]), scale=scale)
     said = verdict(found)
     if said in {"shifted", "distorted"} and not accept:

@@ -1,6 +1,5 @@
 """Everything that is wrong with files and folders of slices, found in one pass."""
 
-import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -40,9 +39,7 @@ class Checked:
     """Files that hold none."""
 
 
-def check_sources(
-    path: Path, *, how: How | None = None, time_limit: float = TIME_LIMIT, external_links: bool = False
-) -> Checked:
+def check_sources(path: Path, *, how: How | None = None, time_limit: float = TIME_LIMIT) -> Checked:
     """Open and decode every slice at or below `path` once, and list all that is wrong, never stopping at the first.
 
     A file that takes longer than `time_limit` seconds to open, or for a slice, is an error, too. FileNotFoundError
@@ -50,10 +47,11 @@ def check_sources(
     """
     if not path.exists():
         raise FileNotFoundError(f"path must be a store, a folder or a volume, got {path}, which is not there")
-    found = list(walk(path, external_links=external_links))
+    how = how or How()
+    found = list(walk(path, external_links=how.external_links))
     problems = [error("place", one, reason) for one, reason in found if reason is not None]
     heard: dict[Path, list[Said]] = {one: [] for one, reason in found if reason is None}
-    for one, message in examined(list(heard), how or How(), time_limit=time_limit):
+    for one, message in examined(list(heard), how, time_limit=time_limit):
         heard[one].append(message)
     slices = []
     for one, messages in heard.items():
@@ -63,10 +61,12 @@ def check_sources(
                 problems += _levels(one, message)
             elif not isinstance(message, Passed):
                 problems.append(error("unreadable", one, _reason(message, time_limit)))
+    if not slices and not problems:
+        problems.append(error("empty", path, _nothing(path)))
     problems += _equal(slices)
     broken = {one.parent for one, messages in heard.items() if not _whole(messages)}
     for folder, inside in _by(slices, lambda one: one[0].parent).items():
-        problems += _folder(folder, inside, whole=folder not in broken)
+        problems += _folder(folder, inside, whole=folder not in broken, external_links=how.external_links)
     passed = sum(any(isinstance(message, Passed) for message in messages) for messages in heard.values())
     return Checked(
         problems=tuple(sorted(problems, key=lambda one: (one.severity, one.path, one.kind, one.reason))),
@@ -74,6 +74,16 @@ def check_sources(
         slices=tuple(slices),
         passed=passed,
     )
+
+
+def _nothing(path: Path) -> str:
+    """Why there is no slice: a file alone is refused in the words of its reader, which know the remedy."""
+    try:
+        if path.is_file():
+            open_volume(path)
+    except (OSError, ValueError) as reason:
+        return said(reason)
+    return "it must hold slices, got none; name another place"
 
 
 def _reason(message: Refused | Lost, time_limit: float) -> str:
@@ -124,7 +134,7 @@ def _equal(slices: Sequence[Slice]) -> Iterator[Problem]:
             yield warning("equal", _name(one), f"slices must differ, got the levels of {_name(alike[0])}; remove one")
 
 
-def _folder(folder: Path, slices: Sequence[Slice], *, whole: bool) -> Iterator[Problem]:
+def _folder(folder: Path, slices: Sequence[Slice], *, whole: bool, external_links: bool) -> Iterator[Problem]:
     """What is wrong between the files of a folder; volumes in files of their own need have nothing in common."""
     images = [one for one in slices if one[1].alone]
     if len({path for path, _ in images}) < 2:
@@ -136,7 +146,7 @@ def _folder(folder: Path, slices: Sequence[Slice], *, whole: bool) -> Iterator[P
     yield from said_already
     if whole and not stacks and not said_already:
         try:
-            open_volume(folder)
+            open_volume(folder, external_links=external_links)
         except (OSError, ValueError) as reason:
             yield error("series", folder, said(reason))
 
@@ -159,18 +169,13 @@ def _unlike(images: Sequence[Slice]) -> Iterator[Problem]:
 
 
 def _names(images: Sequence[Slice]) -> Iterator[Problem]:
-    """Names that differ in suffix, case or Unicode form alone, and numbers that several names end with."""
+    """Names that differ in suffix, case or Unicode form alone."""
     paths = [path for path, _ in images]
     for twins in _by(paths, _folded).values():
         if len(twins) > 1:
             others = ", ".join(shown(path.name) for path in twins[1:])
             reason = f"slice names must differ in more than suffix, case or Unicode form, got {others}; rename one"
             yield error("names", twins[0], reason)
-    numbers = {path: int(digits[-1]) for path in paths if (digits := re.findall(r"\d+", path.stem))}
-    for twins in _by(numbers, lambda path: numbers[path]).values():
-        if len({_folded(path) for path in twins}) > 1:
-            others = ", ".join(shown(path.name) for path in twins[1:])
-            yield warning("numbers", twins[0], f"its number is that of {others}: if they are one core, rename them")
 
 
 def _folded(path: Path) -> str:

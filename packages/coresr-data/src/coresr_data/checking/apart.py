@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from collections import deque
@@ -87,6 +88,7 @@ def _started(work: Callable[[T], Iterable[M]]) -> _Worker[T]:
 
 
 def _serve(work: Callable[[T], Iterable[M]], pipe: Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process, and the parent ends this one
     while os.getppid() == parent:  # a parent that was killed cannot say so: others hold its end of the pipe
         if pipe.poll(1.0):
             for message in work(pipe.recv()):

@@ -53,6 +53,8 @@ class Passed:
 
 
 Said = Facts | Refused | Passed | Lost
+Box = tuple[int, int, int, int]
+"""Top, left, height and width in pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,9 @@ class How:
     axis: Axis = "z"
     raw: RawHeader | None = None
     variable: str | None = None
+    external_links: bool = False
+    box: Box | None = None
+    """What of every slice is looked at; all without."""
 
 
 def examined(paths: Iterable[Path], how: How, *, time_limit: float) -> Iterator[tuple[Path, Said]]:
@@ -81,7 +86,7 @@ def examine(path: Path, how: How) -> Iterator[Facts | Refused | Passed]:
             yield Passed()
             return
         variable = how.variable if kind in {"npz", "matlab"} else None
-        volume = along(open_volume(path, raw=how.raw, variable=variable), how.axis)
+        volume = along(open_volume(path, raw=how.raw, variable=variable, external_links=how.external_links), how.axis)
         count = len(volume)
     except (OSError, ValueError) as error:
         yield Refused(reason=said(error))
@@ -91,6 +96,9 @@ def examine(path: Path, how: How) -> Iterator[Facts | Refused | Passed]:
         try:
             # a single image must pass the gate of slices, which is narrower than that of stacks
             levels = read_slice(path) if alone and kind in {"image", "tiff"} else volume[index]
+            if how.box is not None:
+                top, left, height, width = how.box
+                levels = levels[top : top + height, left : left + width]
             yield facts(volume.names[index], levels, voxel_um=volume.voxel_um, alone=alone)
         except (OSError, ValueError) as error:
             yield Refused(reason=said(error))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from coresr_data.align import LIMIT, measure, verdict
 from coresr_data.align.phase import LEAST
 from coresr_data.checking import TIME_LIMIT, Checked
-from coresr_data.checking.examining import Facts, How, examined
+from coresr_data.checking.examining import Box, Facts, How, examined
 from coresr_data.checking.problems import Problem, error, said, warning
 from coresr_data.layouts.sources import Source
-from coresr_data.store import Store, verify
-from coresr_data.volume import AXES, Axis, Levels, Volume
+from coresr_data.store import Core, Store, verify
+from coresr_data.volume import Axis, Levels, Volume
 
 OFF = 0.05
 """Share of the pairs that may lie further off than the limit: a single pair may be mismeasured."""
@@ -39,23 +39,41 @@ def check_store(store: Store, *, deep: bool = False) -> list[Problem]:
     return problems
 
 
-def check_origin(store: Store, sources: Checked, *, time_limit: float = TIME_LIMIT) -> list[Problem]:
+def check_origin(
+    store: Store, sources: Checked, *, how: How | None = None, time_limit: float = TIME_LIMIT
+) -> list[Problem]:
     """Whether the levels of every slice of a store are still among those of its sources, wherever these lie now.
 
-    `sources` is what `check_sources` found there; volumes that were cut along another axis are read once more.
+    `sources` is what `check_sources` found there; volumes that were cut along another axis, or cropped to lie on their
+    LR, are read once more, `how` they were.
     """
-    known = {axis: {facts.sha256 for _, facts in sources.slices} if axis == "z" else set() for axis in AXES}
-    wanted = [(core, one, _axis(one.source)) for core in store.manifest.cores for one in core.slices]
-    for axis in {axis for _, _, axis in wanted} - {"z"}:
+    plain = how or How()
+    known = {plain: {facts.sha256 for _, facts in sources.slices}}
+    wanted = [
+        (one, replace(plain, axis=_axis(one.source), box=_box(store, core)))
+        for core in store.manifest.cores
+        for one in core.slices
+    ]
+    for seen in {seen for _, seen in wanted} - {plain}:
         volumes = dict.fromkeys(path.parent if facts.alone else path for path, facts in sources.slices)
-        for _, message in examined(volumes, How(axis=axis), time_limit=time_limit):
-            if isinstance(message, Facts):
-                known[axis].add(message.sha256)
+        messages = [message for _, message in examined(volumes, seen, time_limit=time_limit)]
+        known[seen] = {message.sha256 for message in messages if isinstance(message, Facts)}
     return [
         error("changed", one.source, "source must hold the levels it was prepared from, got none with them; restore it")
-        for _, one, axis in wanted
-        if one.sha256 not in known[axis]
+        for one, seen in wanted
+        if one.sha256 not in known[seen]
     ]
+
+
+def _box(store: Store, core: Core) -> Box | None:
+    """What of its source's slices a core holds that was cropped to lie on its LR."""
+    cropped = store.manifest.degradation_parameters.get("pairs", {}).get(core.name, {}).get("cropped")
+    if cropped is None:
+        return None
+    (scale,) = store.manifest.scales
+    # HR begins where the first whole LR pixel does that both show
+    top, left = (scale * max(0, -(-shift // scale)) - shift for shift in cropped["hr_voxels"][-2:])
+    return top, left, core.height, core.width
 
 
 def _axis(source: str) -> Axis:

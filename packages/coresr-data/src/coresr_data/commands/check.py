@@ -54,6 +54,7 @@ def _seconds(text: str) -> float:
 def _check(options: Namespace) -> None:
     store = open_store(options.path) if (options.path / MANIFEST).is_file() else None
     _refuse_misuse(options, store)
+    how = How(raw=options.raw, variable=options.variable, external_links=options.allow_external_links)
     problems: list[Problem] = []
     lies: list[Lie] = []
     words = []
@@ -61,11 +62,15 @@ def _check(options: Namespace) -> None:
         problems += check_store(store, deep=options.deep)
         words.append(f"{sum(len(core.slices) for core in store.manifest.cores)} slices")
     if store is None or options.source is not None:
-        checked = _sources(options, options.path if store is None else options.source)
+        checked = check_sources(
+            options.path if store is None else options.source,
+            how=how,
+            time_limit=options.time_limit,
+        )
         problems += checked.problems
         words += _counts(checked)
         if store is not None:
-            problems += check_origin(store, checked, time_limit=options.time_limit)
+            problems += check_origin(store, checked, how=how, time_limit=options.time_limit)
     if options.registration and not any(problem.severity == "error" for problem in problems):
         pairs = pairs_of_store(store) if store else pairs_of_sources(_found(options))
         wrong, lies = check_registration(pairs)
@@ -82,15 +87,6 @@ def _refuse_misuse(options: Namespace, store: Store | None) -> None:
         raise UsageError(f"--deep and --source must be asked of a store, got {shown(options.path)}; leave them out")
     if store is None and options.registration and options.scale is None:
         raise UsageError("--registration of a folder must know the scale, got none; say --scale")
-
-
-def _sources(options: Namespace, path: Path) -> Checked:
-    return check_sources(
-        path,
-        how=How(raw=options.raw, variable=options.variable),
-        time_limit=options.time_limit,
-        external_links=options.allow_external_links,
-    )
 
 
 def _found(options: Namespace) -> list[Source]:

@@ -4,11 +4,13 @@ import hashlib
 import json
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from coresr_data.cli import Commands, UsageError
 from coresr_data.commands.opening import add_opening
+from coresr_data.store.aside import creating, write_whole
 from coresr_data.volume import Levels, Volume, Voxel
 
 RECORD = "degradation.json"
@@ -43,7 +45,7 @@ def add(commands: Commands) -> None:
     made.set_defaults(command=_degrade)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, which would leave no room for what is cached
 class _Work:
     """What is made of what."""
 
@@ -72,8 +74,9 @@ class _Work:
         levels: Levels = self.making.lr(hr, self.volume.core, self.volume.numbers[index], self.scale)[0]
         return levels
 
+    @cached_property
     def record(self) -> dict[str, Any]:
-        """Everything that it takes to make the same again."""
+        """Everything that it takes to make the same again: the steps of every slice are drawn for it."""
         from coresr_data.degrade import as_json
         from coresr_data.patches import keyed
 
@@ -95,6 +98,11 @@ class _Work:
             "steps": steps[0] if alike else steps,
         }
 
+    @property
+    def text(self) -> str:
+        """The record as JSON."""
+        return json.dumps(self.record, indent=1, allow_nan=False) + "\n"
+
 
 def _degrade(options: Namespace) -> None:
     from coresr_data.formats import open_volume
@@ -115,7 +123,7 @@ def _degrade(options: Namespace) -> None:
         said = _write_one(work, options.out)
     else:
         said = _write_all(work, options.out)
-    cropped = work.record()["cropped"]
+    cropped = work.record["cropped"]
     cut = f", HR cropped by {cropped[0]} rows and {cropped[1]} columns" if any(cropped) else ""
     voxel = "voxel not said" if work.voxel_um is None else "voxel " + "×".join(f"{s:g}" for s in work.voxel_um) + " µm"
     height, width = work.size
@@ -138,24 +146,25 @@ def _write_one(work: _Work, out: Path) -> Path:
     """One image, and its record beside it."""
     from coresr_data.formats.images import write_slice
 
-    if out.exists():
-        raise FileExistsError(f"output must be new, got {out}, which is there; remove it or name another")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f"{out.name}.json")
+    for one in (out, beside):
+        _refuse_taken(one)
     lr = work.lr(0)
-    said = _recorded(work, out.with_name(f"{out.name}.json"), fresh=True)
+    write_whole(beside, work.text)
     try:
-        write_slice(out, lr, voxel_um=work.voxel_um and work.voxel_um[1:])
+        with creating(out):
+            write_slice(out, lr, voxel_um=work.voxel_um and work.voxel_um[1:])
     except BaseException:
-        said.unlink()
+        beside.unlink()
         raise
-    return said
+    return beside
 
 
 def _write_all(work: _Work, out: Path) -> Path:
     """A folder with its record in it, or a volume with its record beside it; goes on where a run stopped."""
     from coresr_data.output import SUFFIXES, writing
 
-    volume, slices = work.volume, out.suffix not in SUFFIXES
+    volume, slices = work.volume, out.suffix.lower() not in SUFFIXES
     beside = out.with_name(f"{out.name}.json")
     begun = out.with_name(f".{out.name}.part").exists()
     with writing(
@@ -166,11 +175,11 @@ def _write_all(work: _Work, out: Path) -> Path:
         voxel_um=work.voxel_um,
         names=_names(volume) if slices else (),
     ) as writer:
-        if not slices and not begun and beside.exists():
-            raise FileExistsError(f"output must be new, got {beside}, which is there; remove it or name another output")
+        if not slices and not begun:
+            _refuse_taken(beside)
         for tile in writer.todo:
             writer.write(tile, work.lr(tile.z))
-        _recorded(work, writer.place / RECORD if slices else beside, fresh=False)
+        write_whole(writer.place / RECORD if slices else beside, work.text)
     return out / RECORD if slices else beside
 
 
@@ -189,14 +198,11 @@ def _names(volume: Volume) -> list[str]:
 def _digest(work: _Work) -> str:
     """Of the record, and of size and time of every source: a change of any starts anew."""
     stamps = [[str(path), *stamp] for path, stamp in work.volume.stamps.items()]
-    return hashlib.sha256(json.dumps([work.record(), stamps]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([work.record, stamps]).encode()).hexdigest()
 
 
-def _recorded(work: _Work, path: Path, *, fresh: bool) -> Path:
-    """Write the record, whole or not at all."""
-    if fresh and path.exists():
-        raise FileExistsError(f"output must be new, got {path}, which is there; remove it or name another output")
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(json.dumps(work.record(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
-    return path
+def _refuse_taken(path: Path) -> None:
+    with creating(path):
+        taken = path.exists()
+    if taken:
+        raise FileExistsError(f"output must be new, got {path}, which is there; remove it or name another")

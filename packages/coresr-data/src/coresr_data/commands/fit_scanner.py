@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from coresr_data.cli import Commands, UsageError
+from coresr_data.commands.opening import add_opening
 from coresr_data.fitting.fitted import ScannerFit, save_fit
 from coresr_data.intensity import Window, default_window
-from coresr_data.volume import Levels, Volume, Voxel
+from coresr_data.volume import AXES, Levels, Volume, Voxel
 
 MOST_VOXELS = 2**24
 """Of HR, to fit on: half a minute."""
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
     fit.add_argument("lr", type=Path, metavar="LR", help="the low-resolution scan, in any format that prepare reads")
     fit.add_argument("hr", type=Path, metavar="HR", help="the high-resolution scan of the same rock, registered")
     fit.add_argument("--scale", type=int, required=True, help="HR size over LR size")
-    fit.add_argument("--axis", type=int, choices=(0, 1, 2), default=0, help="axis that slices are taken along")
+    fit.add_argument("--axis", choices=AXES, default="z", help="the axis that slices are taken along (default z)")
     fit.add_argument(
         "--window",
         type=float,
@@ -32,29 +33,50 @@ def add(commands: Commands) -> None:
         help="grey levels that become 0 and 1 (default: the dtype's range)",
     )
     fit.add_argument("--out", type=Path, required=True, metavar="JSON", help="the new file to write, scanner.json")
+    add_opening(fit, several=True)
     fit.set_defaults(command=_fit)
 
 
 def _fit(options: Namespace) -> None:
     from coresr_data.fitting import fit_scanner
-    from coresr_data.formats import open_volume
 
     if options.out.suffix != ".json":
         raise UsageError(f"out must end in .json, as prepare --degradation knows it, got {options.out}")
     if options.out.exists():
         raise FileExistsError(f"out must be a new file, got {options.out}; remove it or name another")
-    lr, hr = open_volume(options.lr), open_volume(options.hr)
+    lr, hr = _pair(options)
     window = Window(*options.window) if options.window else None
     for volume in (lr, hr) if window is None else ():
         default_window(volume.dtype)  # refuses those whose range nobody can know, before the work
     low, high, said = middle(lr, hr, options.scale)
-    low, high = (np.moveaxis(levels, options.axis, 0) for levels in (low, high))
+    along = AXES.index(options.axis)
+    low, high = (np.moveaxis(levels, along, 0) for levels in (low, high))
     fit = fit_scanner(low, high, scale=options.scale, window=window)
     save_fit(fit, options.out)
-    order = [options.axis, *(axis for axis in range(3) if axis != options.axis)]
+    order = [along, *(axis for axis in range(3) if axis != along)]
     voxel = hr.voxel_um and (hr.voxel_um[order[0]], hr.voxel_um[order[1]], hr.voxel_um[order[2]])
     report(fit, fitted_on=said, voxel_um=voxel)
     print(f"wrote      {options.out}; use it: prepare SLICES STORE --scale {fit.scale} --degradation {options.out}")
+
+
+def _pair(options: Namespace) -> tuple[Volume, Volume]:
+    """LR and HR, each with the header or the name of its array where it needs one."""
+    from coresr_data.formats import NAMED, kind_of, open_volume
+
+    paths = [path for path in (options.lr, options.hr) if path.exists()]
+    kinds = {path: kind_of(path) for path in paths}
+    raw = [path for path in paths if kinds[path] in {None, "raw"}]
+    headers = options.raw or []
+    if headers and len(headers) != len(raw):
+        raise UsageError(
+            f"--raw must be said once for each raw file, got {len(headers)} for {len(raw)}; LR comes first"
+        )
+    header = dict(zip(raw, headers, strict=False))
+    lr, hr = (
+        open_volume(path, raw=header.get(path), variable=options.variable if kinds.get(path) in NAMED else None)
+        for path in (options.lr, options.hr)
+    )
+    return lr, hr
 
 
 def middle(lr: Volume, hr: Volume, scale: int, *, most: int = MOST_VOXELS) -> tuple[Levels, Levels, str]:

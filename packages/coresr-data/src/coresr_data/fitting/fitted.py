@@ -1,7 +1,6 @@
 """A scanner as it was fitted to a real pair: its figures, its recipe, and the JSON file that holds them."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from coresr_data.degrade.recipes import DEGRADATIONS, Recipe, Steps
 from coresr_data.degrade.scanner import Drift, Noise
 from coresr_data.degrade.steps import Bin, Blur
+from coresr_data.store.aside import write_whole
 
 SCHEMA = 1
 KIND = "coresr scanner fit"
@@ -100,16 +100,7 @@ def save_fit(fit: ScannerFit, path: Path) -> None:
     """Write the figures as JSON, whole or not at all; FileExistsError where there is such a file."""
     if path.exists():
         raise FileExistsError(f"out must be a new file, got {path}; remove it or name another")
-    aside = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({"kind": KIND, "schema": SCHEMA, **asdict(fit)}, file, indent=1, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, json.dumps({"kind": KIND, "schema": SCHEMA, **asdict(fit)}, indent=1, allow_nan=False) + "\n")
 
 
 def load_fit(path: Path) -> ScannerFit:

@@ -47,12 +47,15 @@ SUFFIXES: dict[str, Kind] = {
 """What a file is called that does not."""
 
 
-def open_volume(path: Path, *, raw: "RawHeader | None" = None, variable: str | None = None) -> Volume:
+def open_volume(
+    path: Path, *, raw: "RawHeader | None" = None, variable: str | None = None, external_links: bool = False
+) -> Volume:
     """The volume at `path`: a file, a Zarr folder, a folder of DICOM files, or one of slice images.
 
     `raw` says what a raw file holds, and makes one of any file; `variable` is the name of an array in an `.npz` or
-    MATLAB file. A single image is a volume of one slice. FileNotFoundError where there is nothing, MissingExtraError
-    where a library is needed, ValueError for whatever the format refuses.
+    MATLAB file; `external_links` follows links out of a folder of files. A single image is a volume of one slice.
+    FileNotFoundError where there is nothing, MissingExtraError where a library is needed, ValueError for whatever the
+    format refuses.
     """
     if not path.exists():
         raise FileNotFoundError(f"volume must be a file or a folder, got {path}, which is not there")
@@ -64,7 +67,9 @@ def open_volume(path: Path, *, raw: "RawHeader | None" = None, variable: str | N
             f"volume {path} must be one of {', '.join(SUFFIXES)}, got another kind of file; convert it, "
             "or say what it holds as raw levels: --raw 200x500x500:uint16:little"
         )
-    return _opener(kind, raw, variable)(path)
+    if path.is_dir() and kind != "zarr":
+        refuse_mixed(path)
+    return _opener(kind, raw, variable, external_links=external_links)(path)
 
 
 def looks_like_volume(path: Path) -> bool:
@@ -78,6 +83,31 @@ def looks_like_volume(path: Path) -> bool:
 
         return len(open_tiff(path)) > 1
     return kind not in (None, "slices", "image")
+
+
+def refuse_mixed(folder: Path, *, remedy: str = "") -> None:
+    """ValueError where slice images and a volume lie together in a folder: which is the data, nobody said."""
+    from coresr_data.formats.images import image_paths
+
+    images = image_paths(folder)
+    files = set(folder.iterdir()).difference(images) if images else set()
+    volumes = [path for path in sorted(files) if path.name[0] != "." and may_be_volume(path)]
+    tiffs = [path for path in images if SUFFIXES[path.suffix.lower()] == "tiff"]
+    if tiffs and may_be_volume(tiffs[0]):  # one is looked at: slices are thousands, and stacks among them are refused
+        volumes, images = tiffs[:1], [path for path in images if not may_be_volume(path)]
+    if images and volumes:
+        raise ValueError(
+            f"folder must hold slice images or a volume, got both in {folder}: {images[0].name} and "
+            f"{volumes[0].name}; give each a folder of its own{remedy}"
+        )
+
+
+def may_be_volume(path: Path) -> bool:
+    """Whether a file or folder looks like a volume; what cannot be opened is refused where it is read."""
+    try:
+        return (path.is_file() or path.is_dir()) and looks_like_volume(path)
+    except (OSError, ValueError):
+        return False
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -106,12 +136,14 @@ def _kind_of_folder(folder: Path) -> Kind:
     return "dicom" if not image_paths(folder) and dicom_paths(folder) else "slices"
 
 
-def _opener(kind: Kind, raw: "RawHeader | None", variable: str | None) -> Callable[[Path], Volume]:
+def _opener(
+    kind: Kind, raw: "RawHeader | None", variable: str | None, *, external_links: bool
+) -> Callable[[Path], Volume]:
     from coresr_data.formats import arrays, dicom, images, matlab, metaimage, nifti, nrrd, tiff, zarr
     from coresr_data.formats import raw as raw_format
 
     openers: dict[Kind, Callable[[Path], Volume]] = {
-        "slices": images.open_slices,
+        "slices": partial(images.open_slices, external_links=external_links),
         "image": images.open_image,
         "tiff": tiff.open_tiff,
         "npy": arrays.open_npy,
@@ -120,7 +152,7 @@ def _opener(kind: Kind, raw: "RawHeader | None", variable: str | None) -> Callab
         "nrrd": nrrd.open_nrrd,
         "nifti": nifti.open_nifti,
         "metaimage": metaimage.open_metaimage,
-        "dicom": dicom.open_dicom,
+        "dicom": partial(dicom.open_dicom, external_links=external_links),
         "zarr": zarr.open_zarr,
         "raw": partial(raw_format.open_raw, header=raw) if raw else raw_format.refuse_without_header,
     }

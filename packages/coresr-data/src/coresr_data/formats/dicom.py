@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coresr_data.formats.dicom_file import KIND, Header, read_frame, read_header
 from coresr_data.formats.extras import extra
+from coresr_data.formats.links import called, refuse_link
 from coresr_data.formats.pieces import refusals, volume_of
 from coresr_data.volume import Volume, Voxel, stamped
 
@@ -18,11 +19,12 @@ MAGIC_AT, MAGIC = 128, b"DICM"
 UNEVEN = 0.05  # of the usual distance between two slices, by which another may differ: files round it to 0.01 mm
 
 
-def open_dicom(path: Path) -> Volume:
+def open_dicom(path: Path, *, external_links: bool = False) -> Volume:
     """The slices of the one series in a folder, or of one file, which may hold several frames.
 
     They are ordered by their positions along the normal of the slices, in the direction in which InstanceNumber
-    ascends, and numbered by it; where no positions are given by InstanceNumber, and where that does not ascend from 0.
+    ascends; where no positions are given by InstanceNumber. It is their number, too, but where it does not ascend from
+    0, or skips numbers between slices that lie side by side: then they count from 0, for a number is a distance.
     The voxel is PixelSpacing and the distance of the positions (else SpacingBetweenSlices, else SliceThickness).
 
     Rescale slope and intercept are applied (see `rescale`), so CT arrives as Hounsfield units; PixelPaddingValue, a
@@ -37,6 +39,8 @@ def open_dicom(path: Path) -> Volume:
     paths = dicom_paths(path) if path.is_dir() else [path]
     if not paths:
         raise FileNotFoundError(f"folder must hold DICOM files, got {path} with none; name another folder")
+    for file in paths if path.is_dir() else ():
+        refuse_link(file, path, external_links=external_links)
     headers = [read_header(pydicom, file) for file in paths]
     _refuse_several_series(path, headers)
     if len(headers) == 1 and headers[0].frames > 1:
@@ -45,7 +49,7 @@ def open_dicom(path: Path) -> Volume:
         _refuse_other(header, headers[0])
     ordered, numbers, depth_mm = _ordered(path, headers)
     return Volume(
-        core=path.resolve().name if path.is_dir() else path.stem,
+        core=called(path) if path.is_dir() else path.stem,
         numbers=numbers,
         names=tuple(header.path.name for header in ordered),
         size=ordered[0].size,
@@ -78,14 +82,17 @@ def dicom_paths(folder: Path) -> list[Path]:
     return [
         p
         for p in sorted(folder.iterdir())
-        if not p.name.startswith(".") and p.name.upper() != "DICOMDIR" and p.is_file() and _is_dicom(p)
+        if not p.name.startswith(".")
+        and p.name.upper() != "DICOMDIR"
+        and (p.is_file() or (p.is_symlink() and not p.is_dir()))
+        and _is_dicom(p)
     ]
 
 
 def _is_dicom(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
-    if path.suffix and not path.suffix[1:].isdigit():  # CT.1.2.840.113 is a usual name
+    if not path.is_file() or (path.suffix and not path.suffix[1:].isdigit()):  # CT.1.2.840.113 is a usual name
         return False
     with path.open("rb") as file:
         file.seek(MAGIC_AT)
@@ -136,7 +143,8 @@ def _ordered(path: Path, headers: Sequence[Header]) -> tuple[list[Header], tuple
     known = [number for number in numbers if number is not None]
     if len(known) == len(numbers) and all(a > b for a, b in pairwise(known)):
         ordered, known = ordered[::-1], known[::-1]
-    if len(known) == len(numbers) and all(a < b for a, b in pairwise(known)) and known[0] >= 0:
+    most = 1 if places is not None else np.inf
+    if len(known) == len(numbers) and all(0 < b - a <= most for a, b in pairwise(known)) and known[0] >= 0:
         return ordered, tuple(known), depth_mm
     return ordered, tuple(range(len(ordered))), depth_mm
 

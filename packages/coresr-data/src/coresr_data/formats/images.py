@@ -7,10 +7,9 @@ scanned.
 
 import hashlib
 import os
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ from PIL import Image
 
 from coresr_data.formats import page as tiff_page
 from coresr_data.formats import picture
-from coresr_data.formats.links import refuse_link
+from coresr_data.formats.links import called, refuse_link
+from coresr_data.formats.numbering import by_stem, numbers_of
 from coresr_data.formats.pieces import RefusedError, refusals
 from coresr_data.formats.voxels import Pixel, png_options, tiff_options
-from coresr_data.volume import Levels, Volume, Voxel, printable, refuse_bad_levels, stamped
+from coresr_data.volume import Levels, Volume, Voxel, refuse_bad_levels, stamped
 
 SUFFIXES = (".png", ".tif", ".tiff")
 """Of the files that `write_slice` writes."""
@@ -44,14 +44,14 @@ class Header:
 
 
 def open_slices(folder: Path, *, external_links: bool = False) -> Volume:
-    """The slices of one core in `folder`, ordered by the last number in their names.
+    """The slices of one core in `folder`, ordered by the number in their names.
 
-    FileNotFoundError without folder or images; ValueError where two slices share a number or a name, a link leaves the
-    folder and `external_links` does not allow it, or, when it is read, a size, dtype or voxel differs from the first
-    slice's. Of the files, the first one's header is read before a slice is asked for.
+    FileNotFoundError without folder or images; ValueError where `numbers_of` tells no order, two slices share a name, a
+    link leaves the folder and `external_links` does not allow it, or, when it is read, a size, dtype or voxel differs
+    from the first slice's. Of the files, the first one's header is read before a slice is asked for.
     """
-    by_number = _by_number(folder, external_links=external_links)
-    return _volume(folder, sorted(by_number.items()), look(by_number[min(by_number)]))
+    slices = _by_number(folder, external_links=external_links)
+    return of_images(called(folder), slices, [look(slices[0][1])])
 
 
 def open_sizes(folder: Path, *, external_links: bool = False) -> list[Volume]:
@@ -61,17 +61,41 @@ def open_sizes(folder: Path, *, external_links: bool = False) -> list[Volume]:
     `open_slices` does.
     """
     by_size: dict[tuple[int, int], list[tuple[int, Path]]] = {}
-    headers: dict[tuple[int, int], Header] = {}
-    for number, path in sorted(_by_number(folder, external_links=external_links).items()):
+    headers: dict[tuple[int, int], list[Header]] = {}
+    for number, path in _by_number(folder, external_links=external_links):
         header = look(path)
-        headers.setdefault(header.size, header)
+        headers.setdefault(header.size, []).append(header)
         by_size.setdefault(header.size, []).append((number, path))
-    return [_volume(folder, slices, headers[size]) for size, slices in by_size.items()]
+    return [of_images(called(folder), slices, headers[size]) for size, slices in by_size.items()]
 
 
 def open_image(path: Path) -> Volume:
     """A single image file as a volume of one slice."""
-    return replace(_volume(path.parent, [(0, path)], look(path)), core=printable(path.stem))
+    return of_images(path.stem, [(0, path)], [look(path)])
+
+
+def of_images(
+    core: str, slices: Sequence[tuple[int, Path]], headers: Sequence[Header], *, folders: bool = False
+) -> Volume:
+    """Numbered image files as the slices of one core, in this order; `folders` keeps the folder of each in its name.
+
+    `headers` are those that were read so far, of the first slice at least, which says size and dtype; the voxel is the
+    one that most of them say. ValueError, when it is read, for a slice that differs in any of these.
+    """
+    paths = tuple(path for _, path in slices)
+    voxels = Counter(header.voxel_um for header in headers if header.voxel_um).most_common(1)
+    voxel_um = voxels[0][0] if voxels else None
+    return Volume(
+        core=core,
+        numbers=tuple(number for number, _ in slices),
+        names=tuple(f"{path.parent.name}/{path.name}" if folders else path.name for path in paths),
+        size=headers[0].size,
+        dtype=headers[0].dtype,
+        read=_reader(paths, voxel_um),
+        sources=paths,
+        voxel_um=voxel_um,
+        stamps=stamped(paths),
+    )
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -133,30 +157,15 @@ def write_slice(path: Path, levels: Levels, *, voxel_um: Pixel | None = None) ->
         aside.unlink(missing_ok=True)
 
 
-def _volume(folder: Path, slices: Sequence[tuple[int, Path]], header: Header) -> Volume:
-    paths = tuple(path for _, path in slices)
-    return Volume(
-        core=printable(folder.resolve().name),
-        numbers=tuple(number for number, _ in slices),
-        names=tuple(printable(path.name) for path in paths),
-        size=header.size,
-        dtype=header.dtype,
-        read=_reader(paths, header.voxel_um),
-        sources=paths,
-        voxel_um=header.voxel_um,
-        stamps=stamped(paths),
-    )
-
-
 def _reader(paths: Sequence[Path], voxel_um: Voxel | None) -> Callable[[int], Levels]:
-    """Reads the i-th of the files, which must not say another voxel than the first one."""
+    """Reads the i-th of the files, which must not say another voxel."""
 
     def read(index: int) -> Levels:
         header, levels = _through_the_gate(paths[index], decode=True)
         found = header.voxel_um
         if found and voxel_um and not np.allclose(found, voxel_um, rtol=SAME_VOXEL, atol=0):
             raise ValueError(
-                f"slice {paths[index]} must have voxels of {_um(voxel_um)} like {paths[0].name}, "
+                f"slice {paths[index]} must have voxels of {_um(voxel_um)} like most of its core, "
                 f"got {_um(found)}; resample it, or keep it in a folder of its own"
             )
         return levels
@@ -164,8 +173,8 @@ def _reader(paths: Sequence[Path], voxel_um: Voxel | None) -> Callable[[int], Le
     return read
 
 
-def _by_number(folder: Path, *, external_links: bool) -> dict[int, Path]:
-    """Slice number → path; the place in the list where no name holds a number."""
+def _by_number(folder: Path, *, external_links: bool) -> list[tuple[int, Path]]:
+    """Slice numbers and paths, ascending."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"slices must be a folder, got {folder}, which is {'a file' if folder.exists() else 'not there'}"
@@ -177,24 +186,8 @@ def _by_number(folder: Path, *, external_links: bool) -> dict[int, Path]:
         )
     for path in paths:
         refuse_link(path, folder, external_links=external_links)
-    _unique({path: unicodedata.normalize("NFC", path.stem).casefold() for path in paths}, "names")
-    found = [re.findall(r"\d+", path.stem) for path in paths]
-    if not any(found):
-        return dict(enumerate(paths))
-    for path, digits in zip(paths, found, strict=True):
-        if not digits:
-            raise ValueError(f"slice names must all hold a number, or none, got {path} without one; rename it")
-    numbers = {path: int(digits[-1]) for path, digits in zip(paths, found, strict=True)}
-    _unique(numbers, "numbers")
-    return {number: path for path, number in numbers.items()}
-
-
-def _unique(keys: dict[Path, Any], what: str) -> None:
-    seen: dict[Any, Path] = {}
-    for path, key in keys.items():
-        if key in seen:
-            raise ValueError(f"slice {what} must be unique, got {key} in both {seen[key]} and {path}; rename one")
-        seen[key] = path
+    by_stem(paths)
+    return sorted(zip(numbers_of(paths), paths, strict=True))
 
 
 def _through_the_gate(path: Path, *, decode: bool) -> tuple[Header, Levels]:

@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from coresr_data.formats.limits import refuse_bomb
+from coresr_data.formats.links import data_file
 from coresr_data.formats.pieces import (
     Inflated,
     RefusedError,
@@ -22,7 +23,7 @@ from coresr_data.formats.pieces import (
 )
 from coresr_data.formats.raw import RawHeader, open_raw
 from coresr_data.formats.voxels import cubic
-from coresr_data.volume import Levels, Volume, Voxel, printable
+from coresr_data.volume import Levels, Volume, Voxel
 
 KIND = "MetaImage"
 MOST_HEADER = 2**16  # bytes
@@ -43,7 +44,8 @@ def open_metaimage(path: Path) -> Volume:
     refuse_absent(path, KIND)
     with refusals(path, KIND):
         fields, end = _header(path)
-        data = _data_file(fields["elementdatafile"], path)
+        name = fields["elementdatafile"]
+        data = path if name.upper() == "LOCAL" else data_file(name, path)
         shape = _shape(fields)
         dtype = _dtype(fields)
         length = int(np.prod(shape, dtype=object)) * dtype.itemsize
@@ -54,7 +56,7 @@ def open_metaimage(path: Path) -> Volume:
         elif start < 0:
             raise RefusedError(f"have a HeaderSize of -1 or more, got {start}; correct it")
         start = end if data == path else start
-        core, voxel_um = printable(path.stem), _voxel(fields)
+        core, voxel_um = path.stem, _voxel(fields)
         if _true(fields, "compresseddata"):
             return _compressed(data, start, shape, dtype, core=core, voxel_um=voxel_um)
     return open_raw(data, RawHeader(shape=shape, dtype=dtype, offset=max(0, start)), core=core, voxel_um=voxel_um)
@@ -104,19 +106,6 @@ def _dtype(fields: dict[str, str]) -> np.dtype[np.generic]:
             f"say one byte order, got {said or 'none'}; write ElementByteOrderMSB = False, or True where it is big"
         )
     return dtype.newbyteorder(">" if said and said[0] else "<")
-
-
-def _data_file(name: str, path: Path) -> Path:
-    """The file itself, or the one that its header names, which must lie beside it."""
-    if name.upper() == "LOCAL":
-        return path
-    if Path(name).parts != (Path(name).name,) or "\\" in name or "%" in name or name.split()[:1] == ["LIST"]:
-        raise RefusedError(f"name one data file beside it, got {name!r}; put it there and write its bare name")
-    data = path.parent / name
-    refuse_absent(data, f"data file of {path}")
-    if data.is_symlink():
-        raise RefusedError(f"name a data file beside it, got {name!r}, a link to elsewhere; copy the file")
-    return data
 
 
 def _compressed(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coresr_data.formats.extras import extra
+from coresr_data.formats.links import data_file
 from coresr_data.formats.pieces import (
     MOST_PIXELS,
     Readable,
@@ -62,7 +63,8 @@ def open_nrrd(path: Path) -> Volume:
         shape = _shape(header)
         dtype = _dtype(header)
         refuse_shape(shape)
-        data = _data_file(header, path)
+        name = header.get("data file", header.get("datafile"))
+        data = path if name is None else data_file(name, path)
         pieces = _pieces(header, data, start=0 if data != path else start, count=shape[0], dtype=dtype, size=shape[1:])
 
         def read(index: int) -> Levels:
@@ -115,18 +117,6 @@ def _dtype(header: Any) -> np.dtype[np.generic]:
     if (endian := header.get("endian", "").lower()) not in ("little", "big"):
         raise RefusedError(f"say that its endian is little or big, got {endian or 'neither'}; add it to the header")
     return dtype.newbyteorder("<" if endian == "little" else ">")
-
-
-def _data_file(header: Any, path: Path) -> Path:
-    """The file itself, or the one that its header names, which must lie beside it."""
-    name = header.get("data file", header.get("datafile"))
-    if name is None:
-        return path
-    if Path(name).parts != (Path(name).name,) or "\\" in name or "%" in name or name.split()[0].upper() == "LIST":
-        raise RefusedError(f"name one data file beside it, got {name!r}; put it there and write its bare name")
-    data = path.parent / Path(name).name
-    refuse_absent(data, f"data file of {path}")
-    return data
 
 
 def _pieces(

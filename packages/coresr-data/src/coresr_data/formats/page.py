@@ -91,10 +91,13 @@ def _directory(file: BinaryIO, offset: int, order: str, *, big: bool) -> tuple[D
         code, kind, values = struct.unpack_from(order + "HH" + pointer, table, at)
         if values != 1:  # which lie elsewhere
             continue
-        if code in ALIKE:
+        value = None
+        if kind in WHOLE:
+            (value,) = struct.unpack_from(order + WHOLE[kind], table, at + entry - struct.calcsize(pointer))
+        if code in ALIKE or (code == EXIF_ORIENTATION and value != 1):  # upright is what no tag says, too
             alike.append(table[at : at + entry])
-        elif code == STRIP_OFFSETS and kind in WHOLE:
-            (strip,) = struct.unpack_from(order + WHOLE[kind], table, at + entry - struct.calcsize(pointer))
+        elif code == STRIP_OFFSETS:
+            strip = value
     (following,) = struct.unpack(order + pointer, file.read(struct.calcsize(pointer)))
     return Directory(offset, tuple(alike), strip), following
 

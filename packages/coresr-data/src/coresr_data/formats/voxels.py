@@ -56,11 +56,13 @@ def tiff_voxel(description: str, tags: Mapping[int, Any]) -> Voxel | None:
         return None
     y, x = sides
     if description.startswith("ImageJ="):
-        said = dict(re.findall(r"^(\w+)=(.*)$", description, re.MULTILINE))
-        if (unit := micrometres(said.get("unit", ""))) is None:
+        said: dict[str, str] = dict(re.findall(r"^(\w+)=(.*)$", description, re.MULTILINE))
+        unit = said.get("unit", "")
+        z_unit, y_unit, x_unit = (micrometres(said.get(key, unit)) for key in ("zunit", "yunit", "unit"))
+        if x_unit is None or y_unit is None or z_unit is None:
             return None
         spacing = _number(said.get("spacing"))
-        return cubic((y * unit, x * unit), spacing and abs(spacing) * unit)
+        return cubic((y * y_unit, x * x_unit), spacing and abs(spacing) * z_unit)
     if tags.get(RESOLUTION_UNIT) == CENTIMETRE and (y, x) != (1, 1):
         return cubic(_unless_printed((1e4 * y, 1e4 * x)))
     return None

@@ -4,8 +4,6 @@ Names come from strangers' files: the page escapes everything, and what does not
 """
 
 import json
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from coresr_data.inspection.figures import COLOURS, OTHER
 from coresr_data.inspection.looking import Seen, look, spread
 from coresr_data.inspection.panels import LOOKED_AT, PICTURES, Greys, core_panel, patches_panel
 from coresr_data.store import DRAWN, Core, Store
+from coresr_data.store.aside import write_whole
 
 MOST_CORES = 6
 """Cores that are shown; of more, those evenly spread in the order of the store."""
@@ -32,16 +31,7 @@ def page(store: Store, out: Path) -> None:
 
     Equal stores of one name make equal bytes.
     """
-    text = render(store).encode()
-    aside = out.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(out, render(store))
 
 
 def render(store: Store) -> str:

@@ -1,15 +1,16 @@
 """Which LR belongs to which HR: by name where slices are files, by depth where a scan pair is two volumes."""
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
-from coresr_data.formats.images import image_paths, look
-from coresr_data.formats.links import refuse_link
-from coresr_data.layouts.sources import Row, Source, numbers_of, of_images, picked
+from coresr_data.formats.images import Header, image_paths, look, of_images
+from coresr_data.formats.links import called, refuse_link
+from coresr_data.formats.numbering import by_stem, numbers_of
+from coresr_data.layouts.sources import Row, Source, by_number, picked
 from coresr_data.split import SPLITS
-from coresr_data.volume import Volume, Voxel, printable
+from coresr_data.volume import Volume, printable
 
 VOXEL_TOLERANCE = 0.01
 """Relative difference between the voxels of a pair and what the scale says."""
@@ -21,7 +22,7 @@ def matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> dict[Path, Pa
     Names are compared without suffix and in Unicode's composed form (NFC). ValueError lists every name without a
     partner, both ways, and names that differ in suffix, case or Unicode form alone.
     """
-    own, other = _by_stem(hr), _by_stem(lr)
+    own, other = by_stem(hr), by_stem(lr)
     tail = f"x{scale}"
     if other and all(name.lower().endswith(tail) for name in other):
         other = {name[: -len(tail)]: path for name, path in other.items()}
@@ -31,27 +32,13 @@ def matched(hr: Sequence[Path], lr: Sequence[Path], scale: int) -> dict[Path, Pa
     return {path: other[name] for name, path in own.items()}
 
 
-def _refuse_lost(hr: Sequence[str], lr: Sequence[str]) -> None:
+def _refuse_lost(hr: Sequence[str], lr: Sequence[str], what: str = "names") -> None:
     found = [f"{image} alone {', '.join(map(printable, names))}" for image, names in (("HR", hr), ("LR", lr)) if names]
     if found:
         raise ValueError(
-            f"HR and LR must have the same names, got {'; '.join(found)}; add or remove these, "
+            f"HR and LR must have the same {what}, got {'; '.join(found)}; add or remove these, "
             "or say --layout unpaired if they do not belong together"
         )
-
-
-def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    folded: dict[str, Path] = {}
-    for path in paths:
-        stem = unicodedata.normalize("NFC", path.stem)
-        twin = folded.setdefault(stem.casefold(), path)
-        if twin is not path:
-            raise ValueError(
-                f"names must differ in more than suffix, case or Unicode form, got {twin} and {path}; rename one"
-            )
-        found[stem] = path
-    return found
 
 
 def find_pairs(
@@ -65,25 +52,27 @@ def find_pairs(
     parts = [(split, source / split) for split in SPLITS if (source / split).is_dir()] or [("", source)]
     rows: dict[str, list[Row]] = {}
     for split, folder in parts:
-        hr = child(folder, "hr")
-        lr = [child(folder, f"lr_x{scale}", *(["lr"] if len(scales) == 1 else [])) for scale in scales]
-        for core, images in _cores(hr, lr, source.resolve().name).items():
+        hr = child(folder, "hr", external_links=external_links)
+        named = [[f"lr_x{scale}", *(["lr"] if len(scales) == 1 else [])] for scale in scales]
+        lr = [child(folder, *names, external_links=external_links) for names in named]
+        for core, images in _cores(hr, lr, called(source), external_links=external_links).items():
             rows.setdefault(core, []).extend(_rows(split, images, scales, external_links=external_links))
     return [part for core, found in rows.items() for part in _joined(core, found, scales, several_sizes)]
 
 
-def child(folder: Path, *names: str) -> Path:
+def child(folder: Path, *names: str, external_links: bool) -> Path:
     """The first of these folders in `folder`, in small or capital letters; FileNotFoundError without."""
     for name in names:
         for spelt in (name, name.upper(), name.replace("lr", "LR")):
             if (folder / spelt).is_dir():
+                refuse_link(folder / spelt, folder, external_links=external_links)
                 return folder / spelt
     raise FileNotFoundError(
         f"source must hold a folder {' or '.join(names)}, got {folder} without; name another folder"
     )
 
 
-def _cores(hr: Path, lr: Sequence[Path], alone: str) -> dict[str, list[Path]]:
+def _cores(hr: Path, lr: Sequence[Path], alone: str, *, external_links: bool) -> dict[str, list[Path]]:
     """Core → its folders of images, HR first."""
     if image_paths(hr):
         return {printable(alone): [hr, *lr]}
@@ -92,7 +81,10 @@ def _cores(hr: Path, lr: Sequence[Path], alone: str) -> dict[str, list[Path]]:
         _refuse_lost(sorted(inside[0] - names), sorted(names - inside[0]))
     if not inside[0]:
         raise FileNotFoundError(f"folder must hold slices, or one folder of them per core, got {hr} with none")
-    return {printable(name): [folder / name for folder in (hr, *lr)] for name in sorted(inside[0])}
+    found = {printable(name): [folder / name for folder in (hr, *lr)] for name in sorted(inside[0])}
+    for core in (core for cores in found.values() for core in cores):
+        refuse_link(core, core.parent, external_links=external_links)
+    return found
 
 
 def _rows(split: str, folders: Sequence[Path], scales: Sequence[int], *, external_links: bool) -> list[Row]:
@@ -108,12 +100,14 @@ def _rows(split: str, folders: Sequence[Path], scales: Sequence[int], *, externa
 
 def _joined(core: str, rows: Sequence[Row], scales: Sequence[int], several_sizes: bool) -> list[Source]:
     """The pairs of a core, a source for each HR size."""
-    numbered = sorted(row._replace(number=n) for row, n in zip(rows, numbers_of([r.hr for r in rows]), strict=True))
+    numbers = numbers_of([row.hr for row in rows])
     by_size: dict[tuple[int, int], list[Row]] = {}
-    for row in numbered:
-        size = look(row.hr).size
+    headers: dict[Path, Header] = {}
+    for row in by_number([row._replace(number=number) for row, number in zip(rows, numbers, strict=True)]):
+        headers |= {path: look(path) for path in (row.hr, *row.lr)}
+        size = headers[row.hr].size
         for scale, path in zip(scales, row.lr, strict=True):
-            refuse_size(row.hr, size, path, look(path).size, scale)
+            refuse_size(row.hr, size, path, headers[path].size, scale)
         by_size.setdefault(size, []).append(row)
     if len(by_size) > 1 and not several_sizes:
         (size, (one, *_)), (other_size, (other, *_)), *_ = by_size.items()
@@ -121,19 +115,24 @@ def _joined(core: str, rows: Sequence[Row], scales: Sequence[int], several_sizes
             f"slices of a core must share a size, got {_by(size)} in {one.hr} and {_by(other_size)} in {other.hr}; "
             "crop them, or say --several-sizes"
         )
-    return [from_rows(core, found, scales) for found in by_size.values()]
+    return [from_rows(core, found, scales, headers) for found in by_size.values()]
 
 
-def from_rows(core: str, rows: Sequence[Row], scales: Sequence[int]) -> Source:
-    """Pairs of image files as one source."""
-    numbers = [row.number for row in rows]
-    hr = of_images(core, [row.hr for row in rows], numbers, folders=True)
-    lr = {
-        scale: of_images(core, [row.lr[place] for row in rows], numbers, folders=True)
-        for place, scale in enumerate(scales)
-    }
-    for volume in lr.values():
-        refuse_dtype(hr, volume)
+def from_rows(core: str, rows: Sequence[Row], scales: Sequence[int], headers: Mapping[Path, Header]) -> Source:
+    """Pairs of image files as one source; `headers` are those read so far, of the first row at least.
+
+    ValueError for dtypes or stated pixels that do not fit.
+    """
+
+    def volume(paths: Sequence[Path]) -> Volume:
+        slices = [(row.number, path) for row, path in zip(rows, paths, strict=True)]
+        return of_images(core, slices, [headers[path] for path in paths if path in headers], folders=True)
+
+    hr = volume([row.hr for row in rows])
+    lr = {scale: volume([row.lr[place] for row in rows]) for place, scale in enumerate(scales)}
+    for scale, one in lr.items():
+        refuse_dtype(hr, one)
+        hr = _measured(hr, one, (scale, scale, scale), images=True)
     splits = tuple(row.split for row in rows)
     return Source(core=core, hr=hr, lr=lr, splits=splits if all(splits) else None)
 
@@ -152,15 +151,45 @@ def by_depth(core: str, hr: Volume, lr: Volume, scale: int) -> Source:
         )
     refuse_size(hr.source(0), hr.size, lr.source(0), lr.size, scale)
     refuse_dtype(hr, lr)
-    if hr.voxel_um and lr.voxel_um:
-        expected: Voxel = (depth * hr.voxel_um[0], scale * hr.voxel_um[1], scale * hr.voxel_um[2])
-        if any(abs(found / wanted - 1) > VOXEL_TOLERANCE for found, wanted in zip(lr.voxel_um, expected, strict=True)):
-            raise ValueError(
-                f"LR voxel must be {_by(expected)} µm for scale {scale} and an HR voxel of {_by(hr.voxel_um)} µm, "
-                f"got {_by(lr.voxel_um)} µm in {lr.source(0)}; mend the header, or name another scale"
-            )
+    hr = _measured(hr, lr, (depth, scale, scale))
     hr = picked(hr, [depth * i + depth // 2 for i in range(len(lr))])
     return Source(core=core, hr=hr, lr={scale: replace(lr, numbers=hr.numbers)}, depth=depth)
+
+
+def refuse_other_depths(folders: Sequence[Volume]) -> None:
+    """ValueError where folders of slices that pair by depth do not hold the same depths.
+
+    As many of both must have equal numbers; of other ratios, and beside a volume, it is known that none may be missing.
+    """
+    if len(folders) == 2 and len(folders[0]) == len(folders[1]):
+        hr, lr = (set(volume.numbers) for volume in folders)
+        _refuse_lost([str(n) for n in sorted(hr - lr)], [str(n) for n in sorted(lr - hr)], "slice numbers")
+        return
+    for volume in folders:
+        if gaps := [f"{one} and {other}" for one, other in pairwise(volume.numbers) if other != one + 1]:
+            raise ValueError(
+                f"slices must be numbered without gaps to be paired by depth, got none between {', '.join(gaps)} in "
+                f"{volume.source(0).parent}; add them"
+            )
+
+
+def _measured(hr: Volume, lr: Volume, ratios: tuple[int, int, int], *, images: bool = False) -> Volume:
+    """HR with the voxel that LR says, where it says none itself; ValueError where the two do not fit.
+
+    The distance of `images` is no statement, but guessed from square pixels, and is not compared.
+    """
+    if lr.voxel_um is None:
+        return hr
+    z, y, x = (side / ratio for side, ratio in zip(lr.voxel_um, ratios, strict=True))
+    if hr.voxel_um is None:
+        return replace(hr, voxel_um=(z, y, x))
+    z, y, x = (side * ratio for side, ratio in zip(hr.voxel_um, ratios, strict=True))
+    if any(abs(a / b - 1) > VOXEL_TOLERANCE for a, b in list(zip(lr.voxel_um, (z, y, x), strict=True))[images:]):
+        raise ValueError(
+            f"LR voxel must be {_by((z, y, x))} µm for scale {ratios[1]} and an HR voxel of {_by(hr.voxel_um)} µm, "
+            f"got {_by(lr.voxel_um)} µm in {lr.source(0)}; mend the header, or name another scale"
+        )
+    return hr
 
 
 def refuse_size(hr: Path, hr_size: tuple[int, int], lr: Path, lr_size: tuple[int, int], scale: int) -> None:

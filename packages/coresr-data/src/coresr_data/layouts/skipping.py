@@ -4,9 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from coresr_data.formats.images import image_paths, look
-from coresr_data.formats.links import refuse_link
-from coresr_data.layouts.sources import Source, numbers_of, of_images, only
+from coresr_data.formats.images import Header, image_paths, look, of_images
+from coresr_data.formats.links import called, refuse_link
+from coresr_data.formats.numbering import by_stem, numbers_of, unlike
+from coresr_data.layouts.sources import Source, only
 from coresr_data.volume import Levels, printable
 
 Reason = tuple[str, str]
@@ -16,17 +17,21 @@ Reason = tuple[str, str]
 def open_readable(folder: Path, *, several_sizes: bool = False, external_links: bool = False) -> list[Source]:
     """The slices of a folder whose headers can be read, of the size and dtype that most have, or of each.
 
-    FileNotFoundError where none is left.
+    A name that holds more or fewer numbers than most is left out. FileNotFoundError where nothing is left, ValueError
+    where two slices share a name or a number: which of them is good, nobody said.
     """
-    core, paths = printable(folder.resolve().name), image_paths(folder)
-    skipped: list[Reason] = []
+    core, paths = called(folder), image_paths(folder)
+    by_stem(paths)
+    skipped = [(_named(core, path.name), _reason(reason, folder)) for path, reason in unlike(paths).items()]
+    ordered = [path for path in paths if path not in unlike(paths)]
     kinds: dict[str, list[tuple[int, Path]]] = {}
-    for number, path in sorted(zip(numbers_of(paths), paths, strict=True)):
+    headers: dict[Path, Header] = {}
+    for number, path in sorted(zip(numbers_of(ordered), ordered, strict=True)):
         try:
             refuse_link(path, folder, external_links=external_links)
-            header = look(path)
+            header = headers[path] = look(path)
         except (OSError, ValueError) as error:
-            skipped.append((_named(core, path.name), _reason(error, folder)))
+            skipped.append((_named(core, path.name), _reason(str(error), folder)))
             continue
         kinds.setdefault(f"{header.size[0]}×{header.size[1]} {header.dtype}", []).append((number, path))
     if not kinds:
@@ -38,7 +43,8 @@ def open_readable(folder: Path, *, several_sizes: bool = False, external_links: 
         if not several_sizes and kind != most:
             skipped += [(_named(core, path.name), f"{kind}, most are {most}") for _, path in slices]
     kept = list(kinds.values()) if several_sizes else [kinds[most]]
-    sources = [Source(core=core, hr=of_images(core, [p for _, p in slices], [n for n, _ in slices])) for slices in kept]
+    volumes = [of_images(core, slices, [headers[path] for _, path in slices]) for slices in kept]
+    sources = [Source(core=volume.core, hr=volume) for volume in volumes]
     return [replace(sources[0], skipped=tuple(skipped)), *sources[1:]]
 
 
@@ -56,7 +62,7 @@ def without_bad(source: Source) -> Source:
             kept.append(index)
         except (OSError, ValueError) as error:
             name = _named(source.core, source.slices.names[index])
-            skipped.append((name, _reason(error, source.slices.source(index).parent)))
+            skipped.append((name, _reason(str(error), source.slices.source(index).parent)))
     if not kept:
         raise ValueError(f"core {source.core} must hold a slice that can be used, got none: {skipped[-1][1]}")
     return replace(only(source, kept), skipped=tuple(skipped))
@@ -71,10 +77,10 @@ def refuse_constant(levels: Levels, name: str) -> None:
 
 
 def _named(core: str, name: str) -> str:
-    return f"{core}/{printable(name)}"
+    return printable(f"{core}/{name}")
 
 
-def _reason(error: Exception, folder: Path) -> str:
+def _reason(error: str, folder: Path) -> str:
     """What is wrong, without the remedy and without where the files lay."""
-    said = str(error).rpartition("; ")
+    said = error.rpartition("; ")
     return printable(said[0] or said[2]).replace(f"{printable(str(folder))}{os.sep}", "")

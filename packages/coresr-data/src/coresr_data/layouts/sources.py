@@ -1,14 +1,13 @@
 """One core as it was found, and volumes made of parts: of single images, of many small volumes, of some slices."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coresr_data.formats.images import look, read_slice
-from coresr_data.volume import Levels, Volume, printable, stamped
+from coresr_data.split import SPLITS
+from coresr_data.volume import Levels, Volume, stamped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +52,12 @@ class Row(NamedTuple):
     lr: tuple[Path, ...]
 
 
-def numbers_of(paths: Sequence[Path]) -> list[int]:
-    """The last number in each name where no two are equal, else the place in the list."""
-    found = [re.findall(r"\d+", path.stem) for path in paths]
-    numbers = [int(digits[-1]) for digits in found if digits]
-    return numbers if len(set(numbers)) == len(paths) else list(range(len(paths)))
-
-
-def of_images(core: str, paths: Sequence[Path], numbers: Sequence[int], *, folders: bool = False) -> Volume:
-    """Image files as the slices of one core, in this order; `folders` keeps the folder of each in its name."""
-    first = look(paths[0])
-    return Volume(
-        core=core,
-        numbers=tuple(numbers),
-        names=tuple(printable(f"{path.parent.name}/{path.name}" if folders else path.name) for path in paths),
-        size=first.size,
-        dtype=first.dtype,
-        read=lambda index: read_slice(paths[index]),
-        sources=tuple(paths),
-        voxel_um=first.voxel_um,
-        stamps=stamped(paths),
-    )
+def by_number(rows: Sequence[Row]) -> list[Row]:
+    """Rows in the order of their numbers; where every split counts anew, one split after the other, by place."""
+    if len({row.number for row in rows}) == len(rows):
+        return sorted(rows)
+    ordered = sorted(rows, key=lambda row: (SPLITS.index(row.split), row.number))
+    return [row._replace(number=place) for place, row in enumerate(ordered)]
 
 
 def of_volumes(core: str, paths: Sequence[Path], numbers: Sequence[int], opened: Callable[[Path], Volume]) -> Volume:
@@ -94,7 +78,7 @@ def of_volumes(core: str, paths: Sequence[Path], numbers: Sequence[int], opened:
     return Volume(
         core=core,
         numbers=tuple(number * depth + k for number in numbers for k in range(depth)),
-        names=tuple(printable(f"{path.parent.name}/{path.name}[{k}]") for path in paths for k in range(depth)),
+        names=tuple(f"{path.parent.name}/{path.name}[{k}]" for path in paths for k in range(depth)),
         size=first.size,
         dtype=first.dtype,
         read=read,

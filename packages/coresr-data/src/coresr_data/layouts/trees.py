@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coresr_data.formats import open_volume
+from coresr_data.formats.images import look
 from coresr_data.layouts.pairing import by_depth, from_rows, matched, refuse_size
-from coresr_data.layouts.sources import Row, Source, of_volumes
+from coresr_data.layouts.sources import Row, Source, by_number, of_volumes
 from coresr_data.split import SPLITS
 
 ROCK = re.compile(r"(?P<rock>.+)(?P<dimensions>[23]D)")
@@ -98,12 +99,9 @@ def _core(tree: Tree, degradation: str | None, scales: Sequence[int], variable: 
     if tree.dimensions == "3D" and len(given) > 1:
         raise ValueError(f"scale must be one for a 3D set, got {', '.join(map(str, given))}; prepare them apart")
     rows = [row for split in SPLITS for row in _rows(tree, split, degradation, given)]
-    if len({row.number for row in rows}) == len(rows):
-        rows.sort()
-    else:  # a set that counts from 1 in every split
-        rows = [row._replace(number=place) for place, row in enumerate(rows)]
+    rows = by_number(rows)
     if tree.dimensions == "2D":
-        source = from_rows(tree.rock, rows, given)
+        source = from_rows(tree.rock, rows, given, {path: look(path) for path in (rows[0].hr, *rows[0].lr)})
         for scale, volume in source.lr.items():
             refuse_size(rows[0].hr, source.slices.size, volume.source(0), volume.size, scale)
     else:

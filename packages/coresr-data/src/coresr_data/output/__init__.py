@@ -7,33 +7,25 @@ for bit that of an undisturbed run.
 """
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from coresr_data.output import headers
+from coresr_data.output.claiming import BusyError, claimed, done, started
+from coresr_data.output.headers import SUFFIXES
 from coresr_data.output.sinks import Job, Shape, Sink, Tile, sync
 from coresr_data.volume import Levels, Voxel
 
-SUFFIXES = (*headers.MAKERS, ".zarr")
-"""Of volumes in one file or store; any other name is a folder of slices."""
+__all__ = ["SUFFIXES", "BusyError", "VolumeWriter", "writing"]
+
 FOREIGN = (".bmp", ".dcm", ".gz", ".h5", ".jpeg", ".jpg", ".mat", ".mha", ".nii", ".npz", ".nrrd", ".png", ".raw")
-JOB, DONE = "job.json", "done"
 COMMIT_BYTES = 2**26  # levels that a crash may cost
-
-
-class BusyError(OSError):
-    """Another process is writing the same output."""
-
-    exit_code = 75
 
 
 class VolumeWriter:
@@ -44,7 +36,7 @@ class VolumeWriter:
         """Of the output until it appears: to a folder of slices files may be added."""
         self._job, self._start, self._journal = job, start, journal
         self._numbers = {tile: number for number, tile in enumerate(job.tiles())}
-        self._done, self._pending = _done(journal, place.parent, job), list[int]()
+        self._done, self._pending = done(journal, place.parent, job), list[int]()
         self._sink: Sink | None = None
         self._bytes = 0
 
@@ -113,9 +105,9 @@ def writing(
     """
     target = path.absolute()
     job = _job(target, shape, dtype, digest=digest, tile=tile, voxel_um=voxel_um, names=names)
-    with _claimed(target) as (part, journal), _full_disk_said(target, job):
+    with claimed(target) as (part, journal), _full_disk_said(target, job):
         work = part / target.name
-        start = _started(work, job, journal)
+        start = started(work, job, journal)
         writer = VolumeWriter(work, job, start, journal)
         try:
             yield writer
@@ -143,7 +135,7 @@ def _job(
 ) -> Job:
     if target.suffix.lower() in FOREIGN:
         raise ValueError(f"output must be a folder, or end in {', '.join(SUFFIXES)}, got {target}")
-    slices = target.suffix not in SUFFIXES
+    slices = target.suffix.lower() not in SUFFIXES
     if slices and tile is not None and tile != tuple(shape[1:]):
         raise ValueError(f"tiles must fill whole slices in a folder of slices, got {tile}; write a .tif or .zarr")
     if names and not slices:
@@ -159,51 +151,6 @@ def _job(
 
 
 @contextmanager
-def _claimed(target: Path) -> Iterator[tuple[Path, int]]:
-    """The folder of a job and its journal, locked; removed afterwards where nothing in it is worth going on with."""
-    part = target.with_name(f".{target.name}.part")
-    if not part.exists():
-        _refuse_taken(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part.mkdir(exist_ok=True)
-    journal = os.open(part / DONE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        _lock(journal, target)
-        try:
-            _refuse_taken(target)  # by the run that made the part and was killed before it could remove that, too
-            yield part, journal
-        finally:
-            if part.exists() and (not os.fstat(journal).st_size or target.exists()):
-                shutil.rmtree(part)
-    finally:
-        os.close(journal)
-
-
-def _refuse_taken(path: Path) -> None:
-    if path.exists() and (path.suffix in SUFFIXES or not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"output must be new, got {path}, which is there; remove it or name another")
-
-
-def _lock(journal: int, target: Path) -> None:
-    try:
-        import fcntl  # the system may have none
-    except ImportError:
-        return
-    try:
-        fcntl.lockf(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ended = not os.fstat(journal).st_nlink
-    except OSError:
-        ended = False
-    else:
-        if not ended:
-            return
-    raise BusyError(
-        f"output {target} must be written by one process at a time, got another that "
-        f"{'just ended; try again' if ended else 'writes it now; wait for it'}"
-    )
-
-
-@contextmanager
 def _full_disk_said(target: Path, job: Job) -> Iterator[None]:
     try:
         yield
@@ -215,46 +162,3 @@ def _full_disk_said(target: Path, job: Job) -> Iterator[None]:
             f"disk of {target.parent} must have room for {size} bytes, got {free} free; free some, "
             "then run the same command again: it goes on where it stopped"
         ) from error
-
-
-def _started(work: Path, job: Job, journal: int) -> int:
-    """Make the output without levels, or check that what is there is this job's; the place of the first level."""
-    wanted: dict[str, Any] = json.loads(json.dumps(asdict(job)))
-    said = work.parent / JOB
-    if said.exists():
-        found = json.loads(said.read_text(encoding="utf-8"))
-        start = int(found.pop("start"))
-        if found != wanted:
-            other = ", ".join(name for name in wanted if found.get(name) != wanted[name])
-            raise FileExistsError(
-                f"output {work.parent} must be half of the same job, got one of another {other}; "
-                "remove it to start anew, or name another output"
-            )
-        return start
-    for left in work.parent.iterdir():
-        if left.name != DONE:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-    os.ftruncate(journal, 0)
-    for one in headers.parts(work.parent.parent / work.name):
-        _refuse_taken(one)
-    start = headers.make(work, job)
-    aside = said.with_suffix(".tmp")
-    aside.write_text(json.dumps({**wanted, "start": start}), encoding="utf-8")
-    sync(aside)
-    aside.replace(said)
-    sync(work.parent)
-    sync(work.parent.parent)
-    return start
-
-
-def _done(journal: int, part: Path, job: Job) -> set[int]:
-    """The tiles in the journal, whose last line may be torn and is cut then."""
-    text = b""
-    while data := os.pread(journal, 2**20, len(text)):
-        text += data
-    whole = text.rfind(b"\n") + 1
-    os.ftruncate(journal, whole)
-    lines, count = text[:whole].split(b"\n")[:-1], len(job.tiles())
-    if not all(line.isdigit() and int(line) < count for line in lines):
-        raise ValueError(f"{part / DONE} must hold tile numbers below {count}, got others; remove {part} to start anew")
-    return {int(line) for line in lines}

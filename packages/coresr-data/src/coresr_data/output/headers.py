@@ -100,17 +100,19 @@ MAKERS: dict[str, Callable[[Path, Job], int]] = {
     ".mhd": _mhd,
 }
 """The flat files, by suffix."""
+SUFFIXES = (*MAKERS, ".zarr")
+"""Of volumes in one file or store, in lower case; any other name is a folder of slices."""
 
 
 def make(path: Path, job: Job) -> int:
     """Make what `path` names without any levels, on the disk; the place of the first in a flat file, else 0."""
-    start = 0
-    if path.suffix in MAKERS:
-        start = MAKERS[path.suffix](path, job)
+    start, kind = 0, path.suffix.lower()
+    if kind in MAKERS:
+        start = MAKERS[kind](path, job)
         data = holder(path)
         _allocate(data, start + job.nbytes)
         sync(data)
-    elif path.suffix == ".zarr":
+    elif kind == ".zarr":
         _zarr(path, job)
     else:
         path.mkdir()
@@ -121,9 +123,9 @@ def make(path: Path, job: Job) -> int:
 
 def sink(path: Path, job: Job, start: int) -> Sink:
     """Open what `make` made."""
-    if path.suffix in MAKERS:
+    if path.suffix.lower() in MAKERS:
         return Flat(holder(path), job, start)
-    return Chunks(path, job) if path.suffix == ".zarr" else Images(path, job)
+    return Chunks(path, job) if path.suffix.lower() == ".zarr" else Images(path, job)
 
 
 def parts(path: Path) -> Sequence[Path]:
@@ -133,7 +135,7 @@ def parts(path: Path) -> Sequence[Path]:
 
 def holder(path: Path) -> Path:
     """The file of the levels themselves."""
-    return path.with_suffix(".raw") if path.suffix == ".mhd" else path
+    return path.with_suffix(".raw") if path.suffix.lower() == ".mhd" else path
 
 
 def _allocate(path: Path, size: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coresr_data.align.registering import registration
 from coresr_data.degrade.recipes import Recipe
-from coresr_data.fitting.fitted import recipe_of
+from coresr_data.fitting.fitted import load_fit, recipe_of
 from coresr_data.intensity import Window, checked, default_window
 from coresr_data.layouts import Layout, Reading, find, recognised
 from coresr_data.layouts.skipping import without_bad
@@ -20,6 +20,7 @@ from coresr_data.packing.planning import Wanted, plan
 from coresr_data.packing.writing import Making, Part, Written, write_core
 from coresr_data.split import Gap, Split, equal_slices, refuse_equal_slices
 from coresr_data.store import MANIFEST, Manifest, Store, open_store, write_manifest, written_aside
+from coresr_data.store.aside import refuse_taken
 from coresr_data.volume import Axis
 
 SCANNED: tuple[Layout, ...] = ("paired", "pair", "unpaired")
@@ -67,6 +68,7 @@ def prepare(
     scales = _scales(scale)
     if voxel_um is not None and not (0 < voxel_um < math.inf):
         raise ValueError(f"voxel size must be positive micrometres, got {voxel_um}")
+    _refuse_places(source, path)
     layout = recognised(source) if layout == "auto" else layout
     if register and layout != "pair":
         raise ValueError(f"register must be asked of a scan pair, got layout {layout}; leave it out")
@@ -83,13 +85,16 @@ def prepare(
         raw=raw,
         variable=variable,
     )
-    sources = [without_bad(one) if skip_bad else one for one in find(source, layout, reading)]
+    sources = find(source, layout, reading)
     _refuse_misfits(sources, scales)
     window = checked(window or default_window(sources[0].slices.dtype))
+    sources = [without_bad(one) for one in sources] if skip_bad else sources
     wanted = Wanted(split=split, gap=gap, mask=mask, voxel_um=voxel_um, accept_similar=accept_similar)
     parts, how = plan(sources, wanted)
     making = Making(recipes=recipes, window=window, seed=seed)
     parameters = {**_pairing(parts, accept=accept_shift), **({"seed": seed} if recipes else {})}
+    if isinstance(degradation, str | Path) and Path(degradation).suffix == ".json":
+        parameters["scanner"] = asdict(load_fit(Path(degradation)))  # how well it was fitted, beside its steps
     with written_aside(path) as aside:
         written = [
             write_core(aside, part, folder=folder, scales=scales, making=making)
@@ -111,6 +116,13 @@ def prepare(
         )
         write_manifest(aside, manifest)
     return open_store(path)
+
+
+def _refuse_places(source: Path, path: Path) -> None:
+    """FileExistsError where the store's place is taken, ValueError where the source is a store."""
+    refuse_taken(path)
+    if (source / MANIFEST).is_file():
+        raise ValueError(f"source must hold slices or volumes, got {source}, which is a store already; use it as it is")
 
 
 def _scales(scale: int | Sequence[int]) -> tuple[int, ...]:
@@ -140,8 +152,17 @@ def _degradation(
 def _refuse_misfits(sources: Sequence[Source], scales: Sequence[int]) -> None:
     """ValueError for cores that cannot share a store, or are too small for it."""
     first, whole = sources[0].slices, math.lcm(*scales)
+    numbered: dict[tuple[str, tuple[str, ...], int], Path] = {}
     for source in sources:
         volume = source.slices
+        keys = {(source.core, source.images, number): volume.source(0) for number in volume.numbers}
+        # the sizes of one core number its slices together, other cores each from where they like
+        if not source.published and (twins := numbered.keys() & keys):
+            raise ValueError(
+                f"cores must have names of their own, got {source.core} in {numbered[min(twins)]} and "
+                f"{volume.source(0)}; rename one"
+            )
+        numbered |= keys
         if volume.dtype != first.dtype:
             raise ValueError(
                 f"cores must share a dtype, got {first.dtype} in {first.core} and {volume.dtype} in {volume.core}; "

@@ -12,7 +12,7 @@ from coresr_data.mask import KINDS, field_of_view, masks_for
 from coresr_data.packing.writing import Masks, Part
 from coresr_data.split import SPLITS, Cores, Fractions, Gap, Ranges, Split, by_core, by_ranges, gap_in_slices
 from coresr_data.split.dividing import Division, Mask, divide, measure, refuse_alike
-from coresr_data.split.similar import ALIKE
+from coresr_data.split.similar import ALIKE, tells
 from coresr_data.volume import Voxel
 
 FRACTIONS: Fractions = (0.7, 0.15, 0.15)
@@ -88,7 +88,7 @@ def _sample(sample: Sequence[Source], whole: str | None, split: Split, wanted: W
     sources = [some for _, some, _ in used]
     fields = [_field(source, mask, wanted.mask) for source, mask in zip(sources, masks, strict=True)]
     voxels = [voxel_of(source, wanted.voxel_um) for source in sources]
-    gap = None if wanted.gap is None else gap_in_slices(wanted.gap, voxels[0] and voxels[0][0])
+    gap = None if wanted.gap is None else gap_in_slices(wanted.gap, _um_a_slice(sources[0], voxels[0]))
     division = _divided(sources, whole, split, fields, gap=gap, accept=wanted.accept_similar)
     parts = [
         Part(source=source, splits=splits, masks=mask, field=field, voxel_um=voxel)
@@ -136,11 +136,13 @@ def _masks(source: Source, some: Source, kept: Sequence[int], mask: str | Path) 
 
 
 def _field(source: Source, masks: Masks, mask: str | Path) -> Mask:
-    """Where slices are compared: within the masks of most slices, else within the padding."""
-    if masks is None:
-        return None if mask == "auto" and source.hr else field_of_view(source.slices)
-    places = np.unique(np.linspace(0, len(masks) - 1, min(LOOKED_AT, len(masks))).round().astype(int))
-    return np.asarray(masks[places].mean(axis=0) >= 0.5)
+    """Where slices are compared: within the masks of most slices if that shows their rock, else within the padding."""
+    if masks is not None:
+        places = np.unique(np.linspace(0, len(masks) - 1, min(LOOKED_AT, len(masks))).round().astype(int))
+        field = np.asarray(masks[places].mean(axis=0) >= 0.5)
+        if tells(field, masks[places]):
+            return field
+    return None if mask == "auto" and source.hr else field_of_view(source.slices)
 
 
 def voxel_of(source: Source, voxel_um: float | None) -> Voxel | None:
@@ -159,6 +161,11 @@ def voxel_of(source: Source, voxel_um: float | None) -> Voxel | None:
             f"{source.slices.source(0)}, got {voxel_um:g} µm; leave --voxel-um out, or mend the header"
         )
     return stated
+
+
+def _um_a_slice(source: Source, voxel: Voxel | None) -> float | None:
+    """How far apart two slice numbers lie: slices of LR alone as far as LR voxels are deep."""
+    return voxel and voxel[0] * (1 if source.hr else next(iter(source.lr)))
 
 
 def _record(sample: Sequence[Source], division: Division) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def by_fraction(numbers: Sequence[int], fractions: Fractions, *, gap: int) -> li
             return assigned
     raise ValueError(
         f"split {'/'.join(map(str, fractions))} with gap {gap} must leave a slice for each part, "
-        f"got {len(numbers)} slices; take a smaller gap or more slices"
+        f"got {len(numbers)} slices; {'take a smaller gap or more slices' if gap else 'take --split none'}"
     )
 
 

@@ -29,6 +29,8 @@ SIDE = 32
 """Blocks along a side of a thumbnail."""
 MOST_CHECKED = 200
 """Pairs of thumbnails that are looked at again in full, the likeliest first."""
+FEWEST = 64
+"""Blocks for each block of drift below which rock is not compared alone: at one drift or other, so few are alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,21 +42,50 @@ class Frame:
     drift: int
     """Blocks that two slices may be off: up to 4, and a sixteenth of the slice."""
     inside: NDArray[np.bool_]
-    """`(h, w)` blocks, True where at least half of the block is rock."""
+    """`(h, w)` blocks, True where slices are compared."""
     surfaces: Float
     """Orthonormal, `(blocks inside, 6)`: 1, y, x, y², yx, x²; of fewer than 64 blocks the mean alone."""
 
 
 def frame_of(size: tuple[int, int], mask: NDArray[np.bool_] | None = None) -> Frame:
-    """The frame of slices of `size` pixels, of which `mask` `(h, w)` says where there is rock (None: everywhere)."""
-    block = max(1, min(4, min(size) // 16))
+    """The frame of slices of `size` pixels, of which `mask` `(h, w)` says where there is rock (None: everywhere).
+
+    Where that leaves too few blocks slices are compared everywhere, for nothing compared would pass for nothing alike.
+    """
+    block, drift = _grid(size)
     height, width = (side // block for side in size)
-    inside = np.ones((height, width), np.bool_) if mask is None else _means(mask, block) >= 0.5
+    inside = None if mask is None else rock_blocks(mask)
+    if inside is None:
+        inside = np.ones((height, width), np.bool_)
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     y, x = y[inside], x[inside]
     powers = [np.ones_like(y), y, x, y * y, y * x, x * x] if len(y) >= 64 else [np.ones_like(y)]
     surfaces, _ = np.linalg.qr(np.stack(powers, axis=1))
-    return Frame(block=block, drift=min(4, min(height, width) // 16), inside=inside, surfaces=surfaces)
+    return Frame(block=block, drift=drift, inside=inside, surfaces=surfaces)
+
+
+def rock_blocks(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """`(h, w)` blocks, True where at least half of the block is rock; None where these are too few to be compared."""
+    block, drift = _grid((mask.shape[0], mask.shape[1]))
+    inside: NDArray[np.bool_] = _means(mask, block) >= 0.5
+    return inside if np.count_nonzero(inside) >= FEWEST * max(1, drift) else None
+
+
+def tells(field: NDArray[np.bool_], masks: NDArray[np.bool_]) -> bool:
+    """Whether slices can be compared within `field` `(h, w)`: at least half of the rock of each of `masks` lies in it.
+
+    Of a core that moves through the frame, what most slices hold may be little of each, or nothing.
+    """
+    if (inside := rock_blocks(field)) is None:
+        return False
+    rock = [_means(mask, _grid((mask.shape[0], mask.shape[1]))[0]) for mask in masks]
+    return all(2 * one[inside].sum() >= one.sum() for one in rock)
+
+
+def _grid(size: tuple[int, int]) -> tuple[int, int]:
+    """Pixels along a side of a block, and blocks that two slices may be off."""
+    block = max(1, min(4, min(size) // 16))
+    return block, min(4, min(size) // block // 16)
 
 
 def look(levels: Levels, frame: Frame) -> Float:

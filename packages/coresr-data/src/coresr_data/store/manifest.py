@@ -17,10 +17,10 @@ class Slice:
     """One slice of a store; its place in the list is its row in the arrays."""
 
     number: int
-    """z index, as in the source's file name."""
+    """Along the axis that was cut: that of the source's file name, or counted from 0 within one file or volume."""
     split: str
     source: str
-    """Path of the source relative to the folder that was prepared."""
+    """Core and slice, as messages name it: `plug/0007.png`, `plug/plug.raw[x=63]`; no path to open."""
     sha256: str
     """Of the source's grey levels."""
     rock: float = 1.0
@@ -32,7 +32,8 @@ class Core:
     """Slices of one physical sample that share a size, by depth."""
 
     name: str
-    """Of the physical sample: cores of one name are one sample whose slices have several sizes."""
+    """After the folder or file it came from. Cores of one name are one sample: one for each size of its slices, and in
+    an unpaired store one for HR and one for LR."""
     folder: str
     """Of the arrays, in the store."""
     height: int
@@ -64,7 +65,7 @@ class Manifest:
     """How the splits were made."""
     cores: tuple[Core, ...]
     degradation_parameters: dict[str, Any] = field(default_factory=dict)
-    """What the degradation was made from: the seed of what it drew, a fitted scanner's figures."""
+    """The seed of what was drawn, the steps where all slices went through the same, and how scanned pairs lie."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Sources left out on request, and why."""
     schema: int = SCHEMA
