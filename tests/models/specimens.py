@@ -1,6 +1,33 @@
 """The networks that the tests over the whole mapping try."""
 
-from coresr_models.build import Argument
+import torch
+from torch import Tensor
+
+from coresr_models.build import Argument, ModelSpec, Network, build
+
+
+def lively(spec: ModelSpec) -> Network:
+    """A network in which nothing is zero, as after training."""
+    network = build(spec).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    return network
+
+
+def image(spec: ModelSpec, *, height: int = 5, width: int = 7, batch: int = 1) -> Tensor:
+    """Random LR whose sides are these multiples of what the network needs."""
+    multiple = build(spec).multiple_of
+    channels = spec.arguments.get("channels", 1)
+    assert isinstance(channels, int)
+    return torch.rand(batch, channels, multiple * height, multiple * width)
+
+
+def normalised(name: str) -> ModelSpec:
+    """A small one that sees images of another mean and standard deviation."""
+    return ModelSpec(name=name, arguments=SMALL[name], mean=0.4, std=0.2)
+
 
 SMALL: dict[str, dict[str, Argument]] = {
     "cyclegan": {"width": 6, "blocks": 1},

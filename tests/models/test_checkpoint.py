@@ -6,6 +6,7 @@ import pickle
 import resource
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
-from coresr_models.build import Argument, ModelSpec, build, complete
-from coresr_models.checkpoint import KEY, SCHEMA, load, save, sha256
+from coresr_models.build import Argument, ModelSpec, Network, Normalised, build, complete
+from coresr_models.checkpoint import KEY, SCHEMA, _check_weights, load, save, sha256
 from coresr_models.header import UnsafeFileError
 from tests.models.hostile import FORMS, payload
 
@@ -37,7 +38,7 @@ def weights() -> dict[str, Tensor]:
 
 
 def about(**changes: object) -> dict[str, object]:
-    model = {"name": SPEC.name, "arguments": complete(SPEC).arguments}
+    model = {"name": SPEC.name, "arguments": complete(SPEC).arguments, "mean": 0.0, "std": 1.0}
     return {"schema": SCHEMA, "model": model, "provenance": {}, **changes}
 
 
@@ -150,6 +151,45 @@ def test_another_schema_is_refused_with_its_number(tmp_path: Path) -> None:
         load(file)
 
 
+def test_a_file_from_before_mean_and_std_is_of_0_and_1(tmp_path: Path) -> None:
+    old = about(model={"name": SPEC.name, "arguments": complete(SPEC).arguments})
+    loaded = load(write(tmp_path / "old.safetensors", weights(), old))
+    assert loaded.spec == complete(SPEC)
+    assert (loaded.spec.mean, loaded.spec.std) == (0, 1)
+
+
+def test_mean_and_std_come_back(tmp_path: Path) -> None:
+    spec = replace(SPEC, mean=0.375, std=0.1)
+    network = build(spec).eval()
+    save(tmp_path / "one.safetensors", network, spec, {})
+    loaded = load(tmp_path / "one.safetensors")
+    assert loaded.spec == complete(spec)
+    assert isinstance(loaded.model, Normalised)
+    assert (loaded.model.mean, loaded.model.std) == (0.375, 0.1)
+
+
+def test_weights_of_a_normalised_network_are_no_others(tmp_path: Path) -> None:
+    """So a reader that knows nothing of mean and std refuses the file instead of giving another image."""
+    spec = replace(SPEC, mean=0.375, std=0.1)
+    file = write(tmp_path / "odd.safetensors", build(spec).state_dict(), about())
+    with pytest.raises(ValueError, match=r"odd\.safetensors must hold the weights of its own spec, got no conv_first"):
+        load(file)
+    model = {"name": SPEC.name, "arguments": complete(SPEC).arguments, "mean": 0.375, "std": 0.1}
+    with pytest.raises(ValueError, match="must hold the weights of its own spec, got no network.conv_first"):
+        load(write(tmp_path / "odd.safetensors", weights(), about(model=model)))
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "0", "2", "1e400", "NaN", "Infinity", '"0.5"', "null", "true", "[1]", "1" * 400]
+)
+def test_a_hostile_std_is_refused_by_file(tmp_path: Path, value: str) -> None:
+    text = json.dumps(about()).replace('"std": 1.0', f'"std": {value}')
+    assert text != json.dumps(about())
+    safetensors.torch.save_file(weights(), tmp_path / "odd.safetensors", {KEY: text})
+    with pytest.raises(ValueError, match=r"odd\.safetensors must (hold JSON|describe a network)"):
+        load(tmp_path / "odd.safetensors")
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -164,6 +204,11 @@ def test_another_schema_is_refused_with_its_number(tmp_path: Path) -> None:
         about(model={"name": "edsr", "arguments": {"later": 1}}),
         about(model={"name": "edsr", "arguments": {"width": "4"}}),
         about(model={"name": "edsr", "arguments": {"width": 0}}),
+        about(model={"name": "edsr", "arguments": {}, "mean": 2}),
+        about(model={"name": "edsr", "arguments": {}, "mean": None}),
+        about(model={"name": "edsr", "arguments": {}, "std": "1"}),
+        about(model=["name", "arguments"]),
+        about(model="name"),
         about(provenance=3),
         about(provenance=None),
     ],
@@ -194,6 +239,14 @@ def test_missing_misshapen_and_surplus_weights_are_refused_by_name(
     file = write(tmp_path / "odd.safetensors", changed(name, tensor), about())
     with pytest.raises(ValueError, match=rf"(?s)odd\.safetensors must hold the weights of its own spec, got .*{name}"):
         load(file)
+
+
+def test_the_first_five_misfits_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    names = list(weights())
+    for missing, said in ((6, f"no {names[-2]} and 1 more; copy"), (5, f"no {names[-1]}; copy")):
+        kept = {name: tensor for name, tensor in weights().items() if name in names[:-missing]}
+        with pytest.raises(ValueError, match=f"must hold the weights of its own spec, got no .*{said}"):
+            load(write(tmp_path / "odd.safetensors", kept, about()))
 
 
 HOSTILE = [
@@ -316,6 +369,34 @@ def test_a_network_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None
     spec = ModelSpec(name="unet", arguments={"width": 2, "depth": 1, "max_width": 4097})
     with pytest.raises(ValueError, match="unet max_width must be of at most 4096 in a checkpoint, got 4097"):
         save(tmp_path / "one.safetensors", build(spec), spec, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_another_spec_is_not_saved(tmp_path: Path) -> None:
+    odd: list[tuple[Network, str]] = [
+        (
+            build(ModelSpec(name="edsr", arguments={"width": 5, "blocks": 1})),
+            r"conv_first.weight of shape \(5, 1, 3, 3\)",
+        ),
+        (build(replace(SPEC, mean=0.4)), "no conv_first.weight"),
+        (build(ModelSpec(name="edsr", arguments={"width": 4, "blocks": 2})), "body.1.conv1.weight, which the network"),
+    ]
+    for model, why in odd:
+        with pytest.raises(ValueError, match=f"^model must be the network of its spec, edsr, got {why}.*; save what "):
+            save(tmp_path / "one.safetensors", model, SPEC, {})
+    with pytest.raises(ValueError, match="got no conv_first.weight.*; save what .* without the wrapper of a compiler"):
+        _check_weights(SPEC, nn.Sequential(build(SPEC)).state_dict())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, value: float) -> None:
+    network = build(SPEC)
+    network.state_dict()["conv_first.bias"][2] = value
+    with pytest.raises(
+        ValueError, match="^weights must be finite to be saved, got NaN or infinity in conv_first.bias$"
+    ):
+        save(tmp_path / "one.safetensors", network, SPEC, {})
     assert not list(tmp_path.iterdir())
 
 

@@ -31,6 +31,14 @@ def pair(scale: int, up: str, down: str) -> tuple[Up, Down]:
     )
 
 
+def test_by_default_both_have_the_width_and_blocks_that_are_stated() -> None:
+    with torch.device("meta"):
+        up, down = (sum(parameter.numel() for parameter in kind().parameters()) for kind in (Up, Down))
+    inner = 64 * 64 * 9 + 64
+    assert up == (64 * 9 + 64) + 9 * 2 * inner + inner + 4 * inner + (64 * 9 + 1)
+    assert down == (4 * 64 * 9 + 64) + 6 * 2 * inner + inner + (64 * 9 + 1)
+
+
 # What holds before any training
 
 

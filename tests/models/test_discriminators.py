@@ -432,3 +432,9 @@ def test_an_unknown_critic_argument_or_type_is_refused_with_the_nearest() -> Non
         build_critic(ModelSpec(name="patchgan", arguments={"layers": 2.0}))
     with pytest.raises(ValueError, match="^model must be one of"):
         build_critic(ModelSpec(name="edsr"))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.4, 1.0), (0.0, 0.5)])
+def test_a_critic_takes_no_mean_and_no_std(mean: float, std: float) -> None:
+    with pytest.raises(ValueError, match=f"^critic must be without mean and std, got {mean} and {std}; they are the "):
+        build_critic(ModelSpec(name="patchgan", mean=mean, std=std))

@@ -40,6 +40,18 @@ def test_a_folder_comes_back_equal(published: Published, tmp_path: Path) -> None
     assert torch.equal(again.model(lr), published.checkpoint.model(lr))
 
 
+def test_a_normalised_network_comes_back_equal(tmp_path: Path) -> None:
+    spec = ModelSpec(name="edsr", arguments={"width": 4, "blocks": 1}, mean=0.4, std=0.2)
+    network = build(spec).eval()
+    Published(Checkpoint(model=network, spec=spec, provenance={})).save_pretrained(tmp_path)
+    again = Published.from_pretrained(tmp_path).checkpoint
+    assert (again.spec.mean, again.spec.std) == (0.4, 0.2)
+    lr = torch.rand(1, 1, 5, 6)
+    assert torch.equal(again.model(lr), network(lr))
+    assert '"mean": 0.4' in (tmp_path / "README.md").read_text()
+    assert '"std": 0.2' in (tmp_path / "config.json").read_text()
+
+
 def test_the_card_says_what_the_file_says(published: Published, tmp_path: Path) -> None:
     published.save_pretrained(tmp_path)
     page = huggingface_hub.ModelCard.load(tmp_path / "README.md")
@@ -49,6 +61,8 @@ def test_the_card_says_what_the_file_says(published: Published, tmp_path: Path) 
     assert "Licence of the weights: CC-BY-4.0." in text
     assert 'Validation, model: {"psnr": 31.5}.' in text
     assert text.count("```") == 4  # what is told cannot close the block that it is told in
+    odd = card(Checkpoint(model=published.checkpoint.model, spec=SPEC, provenance={"valid": "good"}))
+    assert "Validation" not in odd
     silent = card(Checkpoint(model=published.checkpoint.model, spec=SPEC, provenance={}))
     assert "Licence of the weights: not stated." in silent
 

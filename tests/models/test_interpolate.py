@@ -10,7 +10,7 @@ from torch import Tensor
 from coresr_models.build import MODELS, ModelSpec, build, complete
 from coresr_models.checkpoint import Checkpoint
 from coresr_models.interpolate import interpolate, interpolated
-from tests.models.specimens import SMALL
+from tests.models.specimens import SMALL, image, lively, normalised
 
 
 def checkpoint(name: str = "rrdbnet", seed: int = 0, **arguments: Any) -> Checkpoint:
@@ -125,3 +125,19 @@ def test_tensors_that_are_not_alike_are_refused_by_name() -> None:
         interpolate(one, {**one, "b": torch.zeros(1)}, alpha=0.5)
     with pytest.raises(ValueError, match="^a must be alike in both networks, got .*float32.*float64"):
         interpolate(one, {**one, "a": torch.zeros(2).double()}, alpha=0.0)
+
+
+def test_networks_that_see_another_mean_or_deviation_are_not_of_one_spec() -> None:
+    first, second = checkpoint("edsr", 0), checkpoint("edsr", 1)
+    with pytest.raises(ValueError, match="^both networks must be of the same spec, got .* and .*mean=0.4"):
+        interpolated(first, replace(second, spec=normalised("edsr")), alpha=0.5)
+
+
+def test_between_two_normalised_networks_lies_a_normalised_one() -> None:
+    spec = normalised("edsr")
+    ends = [Checkpoint(model=lively(spec), spec=spec, provenance={}) for _ in range(2)]
+    made = interpolated(ends[0], ends[1], alpha=1.0)
+    assert made.spec == complete(spec)
+    lr = image(spec)
+    assert torch.equal(made.model(lr), ends[1].model(lr))
+    assert not torch.equal(made.model(lr), ends[0].model(lr))

@@ -204,6 +204,7 @@ def test_a_width_that_four_groups_do_not_divide_is_refused_and_taken_with_layer_
     with pytest.raises(ValueError, match="^width must be a multiple of 4 with norm='group', got 6; take norm='layer'$"):
         RealPLKSR(width=6, norm="group")
     assert RealPLKSR(width=6, blocks=1, norm="layer").receptive_field == 13
+    assert RealPLKSR(width=8, blocks=1, norm="group").receptive_field is None
 
 
 @pytest.mark.parametrize("argument", ["norm", "global_residual"])

@@ -1,20 +1,24 @@
 """SPAN: published sizes, the authors' keys, the formula once more, and merging that changes nothing."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from jaxtyping import TypeCheckError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from coresr_models.blocks import Bicubic
 from coresr_models.build import ModelSpec, build
 from coresr_models.checkpoint import load, save
+from coresr_models.edsr import EDSR
 from coresr_models.span import SPAB, SPAN, Conv3XC, MergedConv, merge
+
+T = TypeVar("T", bound=nn.Module)
 
 
 def span_of(**arguments: Any) -> SPAN:
@@ -22,7 +26,7 @@ def span_of(**arguments: Any) -> SPAN:
         return SPAN(**arguments)
 
 
-def lively(network: SPAN) -> SPAN:
+def lively(network: T) -> T:
     """Large biases and nothing zero, as after training."""
     with torch.no_grad():
         for parameter in network.parameters():
@@ -286,3 +290,19 @@ def test_an_unknown_residual_is_refused() -> None:
 def test_a_mean_colour_for_grey_images_is_refused() -> None:
     with pytest.raises(ValueError, match="^channels must be 3 with normalise=True, got 1; the mean is a colour$"):
         SPAN(normalise=True, width=4)
+
+
+def test_a_normalised_network_merges_inside() -> None:
+    spec = ModelSpec(name="span", arguments={"width": 6, "blocks": 2}, mean=0.4, std=0.2)
+    network = lively(build(spec).eval())
+    merged = merge(network)
+    again = build(replace(spec, arguments={**spec.arguments, "merged": True})).eval().double()
+    again.load_state_dict(merged.state_dict())
+    lr = torch.rand(1, 1, 6, 7, dtype=torch.float64)
+    torch.testing.assert_close(merged(lr), network(lr), rtol=0, atol=1e-12)
+    assert torch.equal(again(lr), merged(lr))
+
+
+def test_another_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="^network must be a SPAN to be merged, got EDSR$"):
+        merge(EDSR(width=4, blocks=1))

@@ -25,6 +25,13 @@ def test_the_three_networks_have_as_many_weights_as_published(middle_kernel: int
     assert sum(layer.numel() for name, layer in layers.items() if name.endswith("bias")) == 64 + 32 + 1
 
 
+@pytest.mark.parametrize(("middle_kernel", "radius"), [(1, 6), (3, 7), (5, 8)])
+def test_it_sees_as_far_as_its_three_kernels_on_the_bicubic_image(middle_kernel: int, radius: int) -> None:
+    assert SRCNN().scale == 2
+    for scale in (1, 2, 3):
+        assert srcnn_of(middle_kernel, scale=scale).receptive_field == _lr_reach(radius, scale)
+
+
 def test_in_colour_the_first_and_the_last_layer_grow_threefold() -> None:
     count = sum(parameter.numel() for parameter in srcnn_of(1, channels=3).parameters())
     assert count == 3 * (81 * 64 + 32 * 25 + 1) + 64 + 64 * 32 + 32

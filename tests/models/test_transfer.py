@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from coresr_models.blocks import Bicubic
-from coresr_models.build import MODELS, Argument, ModelSpec, Network, build, complete
+from coresr_models.build import MODELS, Argument, ModelSpec, Network, Normalised, build, complete
 from coresr_models.cyclegan import BicubicDown
 from coresr_models.transfer import Transferred, transfer
-from tests.models.specimens import ALTERNATIVES, SMALL
+from tests.models.specimens import ALTERNATIVES, SMALL, lively, normalised
 
 FRESH = {"rrdbnet": {"conv_first.weight"}}
 """By design, from scale 2; every other tensor starts from the old network, or at zero."""
@@ -37,16 +37,6 @@ each = pytest.mark.parametrize(("name", "form"), list(cases()))
 
 def specimen(name: str, scale: int, form: dict[str, Argument]) -> ModelSpec:
     return ModelSpec(name=name, arguments={**SMALL[name], **form, "scale": scale})
-
-
-def lively(spec: ModelSpec) -> Network:
-    """A network in which nothing is zero, as after training."""
-    network = build(spec).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1)
-    return network
 
 
 def grown(name: str, before: int, after: int, **form: Argument) -> tuple[Network, Network, Transferred]:
@@ -134,6 +124,19 @@ def test_the_old_network_is_untouched_and_shares_nothing(name: str) -> None:
         for parameter in new.parameters():
             parameter.fill_(7.0)
     assert all(torch.equal(tensor, before[key]) for key, tensor in old.state_dict().items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_new_network_sees_the_same_mean_and_standard_deviation(name: str) -> None:
+    spec = normalised(name)
+    network = lively(spec)
+    new, about = transfer(network, spec, scale=4)
+    assert isinstance(network, Normalised)
+    assert isinstance(new, Normalised)
+    assert (new.mean, new.std) == (about.target.mean, about.target.std) == (0.4, 0.2)
+    plain = transfer(network.network, ModelSpec(name=name, arguments=SMALL[name]), scale=4)[1]
+    origins = {f"network.{key}": origin.replace("from ", "from network.") for key, origin in plain.origins.items()}
+    assert about.origins == origins
 
 
 # Which tensors, architecture by architecture

@@ -86,6 +86,36 @@ def test_what_the_reader_would_misread_is_refused_by_name(
     assert not (tmp_path / f"out{suffix}").exists()
 
 
+@pytest.mark.parametrize(("window", "side"), [(8, 64), (5, 60), (16, 64), (66, 66)])
+def test_a_swinir_gets_masks_of_shifted_blocks_for_64_pixels_in_whole_windows(window: int, side: int) -> None:
+    from coresr_models.foreign.writing import BASICSR, foreign_state
+
+    arguments: dict[str, Argument] = {"width": 4, "stages": 2, "depth": 3, "heads": 2, "window": window}
+    spec = ModelSpec(name="swinir", arguments={**arguments, "global_residual": "none"})
+    with torch.device("meta"):
+        network = build(spec)
+    network = network.to_empty(device="cpu")
+    masks = {key: mask for key, mask in foreign_state(network, spec, BASICSR).items() if "mask" in key}
+    assert set(masks) == {f"layers.{stage}.residual_group.blocks.1.attn_mask" for stage in (0, 1)}
+    for mask in masks.values():
+        assert mask.shape == ((side // window) ** 2, window**2, window**2)
+        assert set(mask.flatten().tolist()) == {-100.0, 0.0}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize(("mean", "std"), [(0.4, 1.0), (0.0, 0.5)])
+def test_a_mean_or_deviation_that_no_other_program_knows_is_refused(
+    mean: float, std: float, suffix: str, tmp_path: Path
+) -> None:
+    arguments: dict[str, Argument] = {"width": 6, "blocks": 6, "global_residual": "none"}
+    spec = ModelSpec(name="span", arguments=arguments, mean=mean, std=std)
+    save(tmp_path / "m.safetensors", build(spec), spec, {})
+    why = f"^span must have mean 0 and std 1 for .*, got {mean} and {std}, which it would leave out; export it to .onnx"
+    with pytest.raises(ValueError, match=why):
+        main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / f"out{suffix}")])
+    assert not (tmp_path / f"out{suffix}").exists()
+
+
 def test_wrong_commands_end_with_their_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path / "m.safetensors", "edsr", width=4, blocks=1)
     for arguments, code in (
@@ -106,10 +136,14 @@ def graph(path: Path) -> Any:
     return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("name", ["edsr", "swinir", "unet"])
-def test_onnx_answers_as_the_network_on_any_size(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "mean", "std"), [("edsr", 0.0, 1.0), ("edsr", 0.4, 0.2), ("swinir", 0.0, 1.0), ("unet", 0.0, 1.0)]
+)
+def test_onnx_answers_as_the_network_on_any_size(
+    name: str, mean: float, std: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("onnxruntime")
-    spec = ModelSpec(name=name, arguments=SMALL[name])
+    spec = ModelSpec(name=name, arguments=SMALL[name], mean=mean, std=std)
     network = build(spec).eval()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -122,6 +156,7 @@ def test_onnx_answers_as_the_network_on_any_size(name: str, tmp_path: Path, caps
     session = graph(tmp_path / "m.onnx")
     about = json.loads(session.get_modelmeta().custom_metadata_map["coresr"])
     assert (about["model"]["name"], about["multiple_of"]) == (name, multiple)
+    assert (about["model"]["mean"], about["model"]["std"]) == (mean, std)
     for batch, height, width in ((1, 4, 9), (2, 3, 3)):
         lr = torch.rand(batch, 1, multiple * height, multiple * width)
         (found,) = session.run(None, {"lr": lr.numpy()})

@@ -126,6 +126,18 @@ def test_a_range_of_255_is_folded_in(name: str, arguments: dict[str, Argument]) 
     torch.testing.assert_close(twin(lr), network(255 * lr) / 255, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("rcan", {"width": 8, "groups": 1, "blocks": 1, "reduction": 4}), ("span", {"width": 6, "blocks": 1})],
+)
+def test_a_range_is_refused_for_a_network_that_has_it_inside(name: str, arguments: dict[str, Argument]) -> None:
+    found = recognise(lively(name, channels=3, normalise=True, **arguments).state_dict())
+    with pytest.raises(
+        ValueError, match=f"^range must be 1 for a {name} that multiplies by 255 itself, got 255.0; leave"
+    ):
+        with_range(found.spec, found.tensors, 255.0)
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["plksr", "realplksr"])
 def test_grey_weights_answer_the_same_in_each_of_three_equal_channels(name: str, scale: int) -> None:

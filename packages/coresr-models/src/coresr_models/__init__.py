@@ -1,6 +1,6 @@
 """Super-resolution networks for rock-core images, and checkpoints that rebuild themselves."""
 
-from coresr_models.build import MODELS, Argument, ModelSpec, Network, build, complete
+from coresr_models.build import MODELS, Argument, ModelSpec, Network, Normalised, build, complete
 from coresr_models.checkpoint import Checkpoint, load, save
 from coresr_models.cyclegan import Down, Up
 from coresr_models.discriminators import CRITICS, build_critic
@@ -16,7 +16,7 @@ from coresr_models.swinir import SwinIR
 from coresr_models.transfer import Transferred, transfer
 from coresr_models.unet import UNet
 
-__version__ = "0.2.0"
+__version__ = "0.2.1"
 
 __all__ = [
     "CRITICS",
@@ -32,6 +32,7 @@ __all__ = [
     "ModelSpec",
     "NAFNet",
     "Network",
+    "Normalised",
     "RRDBNet",
     "RealPLKSR",
     "SwinIR",

@@ -1,7 +1,8 @@
 """One safetensors file: weights, the spec that rebuilds the network, and where they came from.
 
-The metadata key `coresr` holds JSON: `{"schema", "model": {"name", "arguments"}, "provenance": {…}}`. Nothing is
-ever unpickled. Provenance is free JSON; these keys mean the same in every file:
+The metadata key `coresr` holds JSON: `{"schema", "model": {"name", "arguments", "mean", "std"}, "provenance": {…}}`;
+files older than 0.2.1 have no mean and std, which are then 0 and 1. Nothing is ever unpickled. Provenance is free
+JSON; these keys mean the same in every file:
 
 `run`, `data`, `protocol`, `valid`, `machine`, `versions`: as coresr-train writes them
 `licence`: of the weights, as text, an SPDX identifier where there is one
@@ -55,12 +56,14 @@ def save(path: Path, model: Network, spec: ModelSpec, provenance: dict[str, Any]
     """Write the weights of `model` with the spec that built it; the file appears whole or not at all.
 
     `provenance` is JSON, see above; ValueError where `licence` or `scale_lineage` is not what it says there,
-    or an argument of the network is above MAX_NUMBER or MAX_SCALE.
+    or for what `load` would refuse: an argument above MAX_NUMBER or MAX_SCALE, a network of another spec, weights that
+    are not finite.
     """
     _check_provenance(provenance)
     _check_numbers(spec)
     about = {"schema": SCHEMA, "model": asdict(complete(spec)), "provenance": provenance}
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    _check_weights(spec, tensors)
     write_whole(path, safetensors.torch.save(tensors, {KEY: json.dumps(about, allow_nan=False)}))
 
 
@@ -79,7 +82,13 @@ def load(path: Path) -> Checkpoint:
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise ValueError(f"checkpoint {path} must hold a coresr model of schema {SCHEMA}, got {_say(about)}")
     try:
-        spec = ModelSpec(name=about["model"]["name"], arguments=dict(about["model"]["arguments"]))
+        model = about["model"]
+        spec = ModelSpec(
+            name=model["name"],
+            arguments=dict(model["arguments"]),
+            mean=model.get("mean", 0.0),
+            std=model.get("std", 1.0),
+        )
         provenance = dict(about["provenance"])
         complete(spec)
         _check_numbers(spec)
@@ -109,8 +118,7 @@ def fit(path: Path, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> Network:
     if changed:  # nobody trains an index
         raise ValueError(f"checkpoint {path} must hold the constants of its network, got others in {changed[0]}")
     # as loaded, for a float64 of the file may be infinite in float32
-    bad = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
-    if bad:
+    if bad := _not_finite(model.state_dict()):
         raise ValueError(f"checkpoint {path} must hold finite weights, got NaN or infinity in {', '.join(bad)}")
     return model.eval()
 
@@ -179,6 +187,23 @@ def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Ite
         elif found[name].is_floating_point() != tensor.is_floating_point():
             yield f"{name} of {found[name].dtype} where the network has {tensor.dtype}"
     yield from (f"{name}, which the network has not" for name in found if name not in expected)
+
+
+def _check_weights(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
+    with torch.device("meta"):
+        expected = build(spec).state_dict()
+    problems = [*_misfits(expected, tensors)]
+    if problems:
+        raise ValueError(
+            f"model must be the network of its spec, {spec.name}, got {'; '.join(problems[:5])}; "
+            "save what build(spec) made, without the wrapper of a compiler or of several processes"
+        )
+    if bad := _not_finite(tensors):
+        raise ValueError(f"weights must be finite to be saved, got NaN or infinity in {', '.join(bad[:5])}")
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
 
 
 def _check_numbers(spec: ModelSpec) -> None:

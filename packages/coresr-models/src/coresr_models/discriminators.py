@@ -200,10 +200,14 @@ CRITICS: Mapping[str, type[Critic]] = {
 def build_critic(spec: ModelSpec) -> Critic:
     """A freshly initialised critic; `spec` names one of `CRITICS` and its arguments, checked as `build` does.
 
+    ValueError for a mean or std: critics see images on [0, 1].
+
     >>> build_critic(ModelSpec(name="patchgan", arguments={"layers": 2})).smallest
     12
     """
     full = complete(spec, CRITICS)
+    if (full.mean, full.std) != (0, 1):
+        raise ValueError(f"critic must be without mean and std, got {full.mean} and {full.std}; they are the network's")
     return CRITICS[full.name](**full.arguments)  # type: ignore[arg-type]  # complete() checked each against its default
 
 

@@ -79,7 +79,8 @@ def card(checkpoint: Checkpoint) -> str:
     spec, provenance = complete(checkpoint.spec), checkpoint.provenance
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     channels = spec.arguments["channels"]
-    scores = provenance.get("valid", {})
+    told = provenance.get("valid")
+    scores = told if isinstance(told, dict) else {}
     lines = [
         f"# {spec.name} ×{checkpoint.model.scale} for rock-core images",
         "",

@@ -7,6 +7,7 @@ conv_1 ─ f ─ block_1 ┼─ … ─ block_n ─ conv_2 ───────
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from einops import einsum, reduce
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from coresr_models.blocks import RGB_MEAN, Bicubic, GlobalResidual, check_at_least, check_one_of, zero_
 
+T = TypeVar("T", bound=nn.Module)
 GAIN = 2
 RGB_RANGE = 255
 
@@ -158,11 +160,13 @@ class SPAN(nn.Module):
         return detail if self.skip is None else self.skip(lr) + detail
 
 
-def merge(network: SPAN) -> SPAN:
-    """The merged form of a network in the training form: apart from it, the same output.
+def merge(network: T) -> T:
+    """The merged form of a SPAN in the training form, normalised or not: apart from it, the same output.
 
-    Its spec is that of `network` with `merged=True`.
+    Its spec is that of `network` with `merged=True`. ValueError for another network.
     """
+    if not any(isinstance(module, SPAN) for module in network.modules()):
+        raise ValueError(f"network must be a SPAN to be merged, got {type(network).__name__}")
     twin = copy.deepcopy(network)
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):

@@ -1,5 +1,6 @@
 """SRCNN: three convolutions on the bicubic image (Dong et al. 2016, arXiv 1501.00092)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,22 +40,28 @@ class SRCNN(nn.Module):
         self.receptive_field = _lr_reach(PATCHES // 2 + middle_kernel // 2 + RECONSTRUCTION // 2, scale)
         self.skip = Bicubic(scale=scale)
         self.adds_skip = global_residual == "bicubic"
-        self.conv1 = _convolution(channels, width, PATCHES)
-        self.conv2 = _convolution(width, middle_width, middle_kernel)
-        self.conv3 = _convolution(middle_width, channels, RECONSTRUCTION)
+        self.conv1 = _convolution(channels, width, PATCHES, padding=0)
+        self.conv2 = _convolution(width, middle_width, middle_kernel, padding=middle_kernel // 2)
+        self.conv3 = _convolution(middle_width, channels, RECONSTRUCTION, padding=RECONSTRUCTION // 2)
         if self.adds_skip:
             zero_(self.conv3)
 
     def forward(self, lr: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c {self.scale}*h {self.scale}*w"]:
         """Super-resolve; neither clamped nor cropped."""
         bicubic = self.skip(lr)
-        patches = functional.relu(self.conv1(bicubic))
+        patches = functional.relu(self.conv1(_with_edges(bicubic, PATCHES // 2)))
         detail: Tensor = self.conv3(functional.relu(self.conv2(patches)))
         return bicubic + detail if self.adds_skip else detail
 
 
-def _convolution(width_in: int, width: int, kernel: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(width_in, width, kernel, padding=kernel // 2, padding_mode="replicate")
+def _with_edges(x: Tensor, margin: int) -> Tensor:
+    """`margin` samples more on each side, equal to the edge; torch's own padding stops its compiler after a shuffle."""
+    x = torch.cat([x[..., :1].expand(-1, -1, -1, margin), x, x[..., -1:].expand(-1, -1, -1, margin)], dim=3)
+    return torch.cat([x[:, :, :1].expand(-1, -1, margin, -1), x, x[:, :, -1:].expand(-1, -1, margin, -1)], dim=2)
+
+
+def _convolution(width_in: int, width: int, kernel: int, *, padding: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(width_in, width, kernel, padding=padding, padding_mode="replicate")
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     nn.init.zeros_(convolution.get_parameter("bias"))
     return convolution

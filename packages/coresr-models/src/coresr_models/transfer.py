@@ -5,7 +5,7 @@ network wants a new optimizer, new averaged weights, and about half the learning
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -50,7 +50,7 @@ def transfer(network: Network, spec: ModelSpec, *, scale: int) -> tuple[Network,
     before = network.scale
     if scale <= before:
         raise ValueError(f"scale must be larger than that of the network, {before}, got {scale}; build it afresh")
-    target = ModelSpec(name=source.name, arguments={**source.arguments, "scale": scale})
+    target = replace(source, arguments={**source.arguments, "scale": scale})
     new = build(target)
     tensors = new.state_dict()  # the network's own memory
     zeros = {name for name in tensors if _is_zero(_layer(name), tensors)}

@@ -37,7 +37,14 @@ def tail(name: str, state: Mapping[str, Tensor]) -> str:
 
 
 def with_range(spec: ModelSpec, state: Mapping[str, Tensor], intensity: float) -> dict[str, Tensor]:
-    """Weights for images in [0, 1] from weights for images in [0, `intensity`]: the same network but for rounding."""
+    """Weights for images in [0, 1] from weights for images in [0, `intensity`]: the same network but for rounding.
+
+    ValueError for a network that brings images to the range of its weights itself.
+    """
+    if spec.arguments.get("normalise"):
+        raise ValueError(
+            f"range must be 1 for a {spec.name} that multiplies by 255 itself, got {intensity}; leave it out"
+        )
     found, last = dict(state), tail(spec.name, state)
     for layer in HEADS[spec.name]:
         if f"{layer}.weight" in found:

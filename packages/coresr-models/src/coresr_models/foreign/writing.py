@@ -63,6 +63,11 @@ def foreign_state(model: Network, spec: ModelSpec, reader: Reader) -> dict[str, 
             f"network must be one of {', '.join(reader.networks)} for {reader.name}, got {spec.name}; "
             "export it to .onnx, which holds any"
         )
+    if (spec.mean, spec.std) != (0, 1):  # a mean folded into a bias would be wrong at borders, which are padded with 0
+        raise ValueError(
+            f"{spec.name} must have mean 0 and std 1 for {reader.name}, got {spec.mean} and {spec.std}, which it would "
+            "leave out; export it to .onnx, or train it without"
+        )
     if arguments["global_residual"] != "none":
         raise ValueError(
             f"{spec.name} must have global_residual=none for {reader.name}, got {arguments['global_residual']}, which "
