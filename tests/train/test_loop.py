@@ -1,6 +1,6 @@
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from coresr_train.ema import averaged
-from coresr_train.loop import Step, fit, only
+from coresr_train.loop import Step, fit, key, only
 from coresr_train.recipe import Batch, Nets, Phase, Recipe, Scratch
 
 
@@ -29,7 +29,15 @@ def judged(nets: Nets, batch: Batch, scratch: Scratch) -> dict[str, Tensor]:
 
 
 def run(
-    recipe: Recipe, n: int, *, clip: float = 100.0, rate: float = 0.1, data: list[Batch] | None = None
+    recipe: Recipe,
+    n: int,
+    *,
+    clip: float = 100.0,
+    rate: float = 0.1,
+    data: Sequence[Batch] | None = None,
+    parts: int = 1,
+    first_step: int = 0,
+    seed: int = 0,
 ) -> Iterator[Step]:
     optimizers = {
         phase.name: torch.optim.SGD([p for name in phase.trains for p in recipe.nets[name].parameters()], lr=99.0)
@@ -44,6 +52,9 @@ def run(
         clip=clip,
         averages=averages,
         accelerator=Accelerator(cpu=True),
+        first_step=first_step,
+        parts=parts,
+        seed=seed,
     )
 
 
@@ -136,29 +147,111 @@ def test_the_gradient_is_clipped_to_its_norm_and_logged_before() -> None:
     assert float(step.terms["sr/gradient_norm"]) > 1e-2
 
 
-class Scaler:
-    """A float16 scaler of a given scale, as far as the loop asks it."""
+def scaled(initial: float) -> Accelerator:
+    """As on a GPU in float16, where losses are scaled; here float32 overflows."""
+    accelerator = Accelerator(cpu=True)
+    accelerator.state._mixed_precision = "fp16"
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=initial)
+    accelerator.autocast = contextlib.nullcontext
+    return accelerator
 
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
 
-    def get_scale(self) -> float:
-        return self.scale
+def with_scaler(recipe: Recipe, accelerator: Accelerator, data: Sequence[Batch]) -> list[Step]:
+    sgd = torch.optim.SGD(recipe.nets["generator"].parameters(), lr=99.0)
+    optimizer = accelerator.prepare_optimizer(sgd)
+    average = averaged(recipe.nets["generator"], 0.9)
+    steps = list(
+        fit(
+            recipe,
+            data,
+            optimizers={"sr": optimizer},
+            learning_rate=lambda step: 0.1 / (step + 1),
+            clip=100.0,
+            averages={"generator": average},
+            accelerator=accelerator,
+        )
+    )
+    assert int(average.n_averaged) == len(data)
+    return steps
 
 
-@pytest.mark.parametrize(("scale", "stops"), [(1.0, False), (0.5, True)])
-def test_with_a_scaler_overflow_is_its_own_affair_until_no_scale_helps(
-    scale: float, stops: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Accelerator, "backward", lambda self, loss: loss.backward())
-    monkeypatch.setattr(Accelerator, "clip_grad_norm_", lambda self, parameters, clip: torch.tensor(float("inf")))
-    monkeypatch.setattr(Accelerator, "scaler", Scaler(scale), raising=False)
-    monkeypatch.setattr(Accelerator, "__init__", lambda self, cpu: None)
-    monkeypatch.setattr(Accelerator, "autocast", lambda self: contextlib.nullcontext())
-    monkeypatch.setattr(Accelerator, "optimizer_step_was_skipped", True)
-    monkeypatch.setattr(Accelerator, "unwrap_model", lambda self, model: pytest.fail("a skipped step is not averaged"))
-    if stops:
-        with pytest.raises(FloatingPointError, match="must be finite"):
-            list(run(one_phase(), 1))
-    else:
-        assert len(list(run(one_phase(), 1))) == 1
+def test_a_step_that_overflows_is_repeated_until_it_is_the_step_it_would_have_been() -> None:
+    plain = one_phase()
+    overflowing = Recipe(nets=copy.deepcopy(dict(plain.nets)), phases=plain.phases)
+    data = [{**batch, "hr": 100 * batch["hr"]} for batch in batches(3)]
+    expected = list(run(plain, 3, data=data))
+    accelerator = scaled(2.0**127)
+    found = with_scaler(overflowing, accelerator, data)
+    assert accelerator.scaler is not None
+    assert accelerator.scaler.get_scale() < 2.0**127, "it overflowed"
+    assert [step.learning_rate for step in found] == [step.learning_rate for step in expected]
+    for ours, theirs in zip(
+        overflowing.nets["generator"].parameters(), plain.nets["generator"].parameters(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_where_no_scale_helps_the_run_ends() -> None:
+    data = [{**batch, "hr": torch.full((4, 2), float("nan"))} for batch in batches(1)]
+    with pytest.raises(FloatingPointError, match="must be finite"):
+        with_scaler(one_phase(), scaled(2.0**4), data)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_batch_in_parts_makes_the_same_step(parts: int) -> None:
+    whole, parted = two_phases(), two_phases()
+    for name, net in parted.nets.items():
+        net.load_state_dict(whole.nets[name].state_dict())
+    first, second = list(run(whole, 3)), list(run(parted, 3, parts=parts))
+    for name in whole.nets:
+        for one, other in zip(whole.nets[name].parameters(), parted.nets[name].parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    for step, parted_step in zip(first, second, strict=True):
+        for name, value in step.terms.items():
+            torch.testing.assert_close(value, parted_step.terms[name], rtol=1e-5, atol=1e-7)
+
+
+def test_parts_that_do_not_divide_a_batch_are_refused() -> None:
+    with pytest.raises(ValueError, match="must divide into 3 parts, got 4"):
+        next(run(one_phase(), 1, parts=3))
+
+
+def test_a_term_apart_from_the_networks_is_refused() -> None:
+    def apart(nets: Nets, batch: Batch, scratch: Scratch) -> dict[str, Tensor]:
+        return {**towards_hr(nets, batch, scratch), "constant": batch["hr"].mean()}
+
+    recipe = Recipe(nets=one_phase().nets, phases=(Phase(name="sr", trains=("generator",), loss=apart),))
+    with pytest.raises(ValueError, match="sr/constant must depend on the trained networks"):
+        next(run(recipe, 1))
+
+
+def noisy(nets: Nets, batch: Batch, scratch: Scratch) -> dict[str, Tensor]:
+    scratch["sr"] = nets["generator"](batch["lr"] + torch.randn_like(batch["lr"]))
+    return {"mse": (scratch["sr"] - batch["hr"]).square().mean()}
+
+
+def test_random_numbers_belong_to_their_seed_and_step_whatever_was_drawn_before() -> None:
+    def losses(seed: int, first_step: int, n: int) -> list[float]:
+        torch.manual_seed(0)
+        recipe = Recipe(
+            nets={"generator": nn.Linear(3, 2)}, phases=(Phase(name="sr", trains=("generator",), loss=noisy),)
+        )
+        steps = run(recipe, n, data=batches(1) * n, rate=1e-12, seed=seed, first_step=first_step)
+        return [(float(step.terms["sr/mse"]), torch.rand(1))[0] for step in steps]
+
+    from_the_start = losses(0, 0, 4)
+    assert len(set(from_the_start)) == 4
+    assert losses(0, 2, 2) == pytest.approx(from_the_start[2:])
+    assert not set(losses(1, 0, 4)) & set(from_the_start)
+
+
+def test_a_later_first_step_counts_on() -> None:
+    steps = list(run(one_phase(), 2, first_step=7))
+    assert [step.number for step in steps] == [8, 9]
+    assert [step.learning_rate for step in steps] == [0.1 / 8, 0.1 / 9]
+
+
+def test_keys_of_other_numbers_are_other_keys() -> None:
+    assert len({key(a, b) for a in range(40) for b in range(40)}) == 1600
+    assert all(0 <= key(n) < 2**63 for n in range(100))

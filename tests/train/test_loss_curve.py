@@ -20,9 +20,11 @@ from coresr_data.formats.images import write_slice
 from coresr_models import EDSR
 from coresr_train.ema import averaged
 from coresr_train.loop import fit
-from coresr_train.optim import adamw, warmup_cosine
-from coresr_train.presets import Optim
+from coresr_train.losses import chosen
+from coresr_train.optim import optimizer
 from coresr_train.recipes.supervised import supervised
+from coresr_train.schedules import rate
+from coresr_train.settings import Loss, Optim
 
 CURVES = Path(__file__).parent / "curves"
 
@@ -56,10 +58,10 @@ def supervised_losses(folder: Path) -> list[float]:
     network = EDSR(scale=2, width=8, blocks=2)
     optim = Optim(learning_rate=1e-2)
     steps = fit(
-        supervised(network, {"charbonnier": 0.84, "ms_ssim": 0.16}),
+        supervised(network, chosen(Loss(charbonnier=0.84, ms_ssim=0.16), torch.device("cpu"))),
         DataLoader(patches, batch_sampler=StepBatches(batch=4)),
-        optimizers={"sr": adamw(network, optim)},
-        learning_rate=lambda step: warmup_cosine(step, peak=1e-2, warmup=5, total=20),
+        optimizers={"sr": optimizer(network, optim)},
+        learning_rate=lambda step: rate(step, optim=optim, total=20, warmup=5),
         clip=1.0,
         averages={"generator": averaged(network, 0.999)},
         accelerator=Accelerator(cpu=True),

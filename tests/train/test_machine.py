@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from coresr_train.machine import cores, resolved, share_of_cores, start
-from coresr_train.presets import ConfigError, quick_x2
+from coresr_train.presets import quick_x2
+from coresr_train.settings import ConfigError
 
 
 def test_all_cores_compute() -> None:

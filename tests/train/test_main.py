@@ -21,7 +21,7 @@ def coresr_train(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("quick_x9", 78, "did you mean quick_x2"),
+        ("quick_x9", 78, "did you mean quick_x"),
         ("quick_x2 --data.pach 96", 78, "did you mean data.patch"),
         ("quick_x2 --data.store nowhere", 66, "store must be a folder with dataset.json, got nowhere"),
     ],

@@ -1,21 +1,11 @@
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from coresr_models import build
-from coresr_train.losses import LOSSES
-from coresr_train.presets import (
-    PRESETS,
-    ConfigError,
-    Data,
-    Loss,
-    Optim,
-    Run,
-    check,
-    quick_x2,
-    reference_x2,
-    with_one_length,
-)
+from coresr_models import MODELS, build
+from coresr_train import identity
+from coresr_train.presets import PRESETS, STUDIES, curriculum_x4, quick_x2, quick_x4, reference_x2
+from coresr_train.settings import Optim, check
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -32,7 +22,10 @@ def test_the_reference_is_the_reference_configuration() -> None:
     unet = {"depth": 5, "width": 64, "max_width": 512, "norm": "none", "scale": 2, "channels": 1}
     plain = {"block": "plain", "attention": "none", "attention_at": "both", "tail": "pre", "global_residual": "bicubic"}
     assert run.model.arguments == unet | plain
-    assert run.loss.weights() == {"charbonnier": 0.84, "ms_ssim": 0.16, "l1": 0, "mse": 0}
+    assert {name: weight for name, weight in run.loss.weights().items() if weight} == {
+        "charbonnier": 0.84,
+        "ms_ssim": 0.16,
+    }
     assert run.optim == Optim(learning_rate=2e-4, weight_decay=1e-4, warmup_epochs=5, clip=1.0, ema_decay=0.999)
     stop = run.validation
     assert (run.epochs, stop.patience, stop.min_delta, stop.metric) == (150, 20, 0.002, "ssim")
@@ -44,37 +37,29 @@ def test_quick_is_a_small_network_with_a_zero_tail() -> None:
     assert not network.state_dict()["conv_last.weight"].any()
 
 
-def test_the_terms_of_the_loss_are_the_losses_there_are() -> None:
-    assert [field.name for field in fields(Loss)] == list(LOSSES)
+def test_every_network_has_a_preset_of_every_scale() -> None:
+    assert {f"{name}_x{scale}" for name in MODELS for scale in (2, 3, 4)} <= PRESETS.keys()
 
 
-def test_all_problems_are_named_at_once() -> None:
-    wrong = replace(quick_x2(), data=Data(patch=0, batch=-1), loss=Loss(), optim=Optim(ema_decay=1.0), steps=3)
-    with pytest.raises(ConfigError) as caught:
-        check(wrong)
-    for part in ("data.patch", "data.batch", "optim.ema_decay", "one weight of loss", "exactly one of", "steps 3"):
-        assert part in str(caught.value)
-    assert caught.value.exit_code == 78
+@pytest.mark.parametrize("axis", STUDIES)
+def test_a_study_changes_its_axis_and_nothing_else(axis: str) -> None:
+    before, after = (identity.flat(asdict(PRESETS[name]())) for name in ("unet_x2", f"study_{axis}_x2"))
+    changed = {name for name in before if before[name] != after[name]}
+    expected = {
+        "attention": {"model.arguments.attention"},
+        "depth": {"model.arguments.depth"},
+        "ema": {"optim.ema_decay"},
+        "loss": {"loss.charbonnier", "loss.ms_ssim"},
+        "norm": {"model.arguments.norm"},
+        "optimizer": {"optim.optimizer", "optim.learning_rate"},
+        "patch": {"data.patch", "data.batch"},
+        "schedule": {"optim.schedule"},
+        "width": {"model.arguments.width"},
+    }
+    assert changed == expected[axis]
 
 
-def test_an_unknown_network_argument_is_a_problem_too() -> None:
-    spec = replace(quick_x2().model, arguments={"widht": 3})
-    with pytest.raises(ConfigError, match="did you mean width"):
-        check(replace(quick_x2(), model=spec))
-
-
-def lengths(run: Run) -> tuple[int | None, int | None, float | None]:
-    return run.epochs, run.steps, run.budget_seconds
-
-
-def test_a_length_that_is_given_replaces_the_presets_own() -> None:
-    quick = quick_x2()
-    assert lengths(with_one_length(replace(quick, steps=5), quick)) == (None, 5, None)
-    assert lengths(with_one_length(replace(quick, budget_seconds=5.0), quick)) == (None, None, 5.0)
-    assert lengths(with_one_length(quick, quick)) == (None, None, 60.0)
-
-
-def test_two_lengths_given_are_a_problem() -> None:
-    quick = quick_x2()
-    with pytest.raises(ConfigError, match="exactly one"):
-        check(with_one_length(replace(quick, steps=5, epochs=2), quick))
+def test_the_curriculum_is_quick_x4_by_way_of_x2() -> None:
+    run, plain = curriculum_x4(), quick_x4()
+    assert (run.first_scale, run.optim.learning_rate) == (2, plain.optim.learning_rate / 4)
+    assert replace(run, first_scale=0, optim=plain.optim) == plain

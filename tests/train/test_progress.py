@@ -10,6 +10,7 @@ from coresr_train.length import Length
 from coresr_train.loop import Step
 from coresr_train.presets import quick_x2
 from coresr_train.progress import LOG_EVERY, Progress
+from coresr_train.tracking import Trackers
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def test_a_row_is_the_mean_since_the_last_and_leaves_validations_out_of_the_spee
     tmp_path: Path, clock: list[float]
 ) -> None:
     accelerator = Accelerator(cpu=True)
-    run = replace(quick_x2(), budget_seconds=None, steps=15)
-    progress = Progress(run, tmp_path / "metrics.jsonl", Length(run, 1.0, accelerator), accelerator)
+    run = replace(quick_x2(), budget_seconds=None, steps=15, out=str(tmp_path))
+    progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
     for number in range(1, 16):
         clock[0] += 0.5
         progress.waited(0.1)
@@ -46,3 +47,24 @@ def test_a_row_is_the_mean_since_the_last_and_leaves_validations_out_of_the_spee
         assert row["wait_share"] == pytest.approx(0.2)
     assert second["learning_rate"] == pytest.approx(0.1 / 15)
     assert "15 steps, 0.500 s a step (median), 32 patches/s" in progress.close()
+
+
+def test_a_window_that_was_interrupted_is_logged_as_if_it_had_not_been(tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    logged = []
+    for folder, pause in (("whole", 0), ("paused", 7)):
+        (tmp_path / folder).mkdir()
+        run = replace(quick_x2(), budget_seconds=None, steps=10, out=str(tmp_path / folder))
+        progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
+        for number in range(1, 11):
+            if number == pause:
+                state = json.loads(json.dumps(progress.state()))
+                progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
+                progress.restore(state)
+            terms = {"sr/l1": torch.tensor(0.1 * number), "sr/tv": torch.tensor(1 / number)}
+            progress.step(Step(number=number, learning_rate=0.1, terms=terms), last=False)
+        (row,) = rows(tmp_path / folder / "metrics.jsonl")
+        logged.append({name: value for name, value in row.items() if name.startswith(("sr/", "step"))})
+    assert logged[0] == logged[1]
+    assert logged[0]["sr/l1/share"] + logged[0]["sr/tv/share"] == pytest.approx(1)
+    assert logged[0]["sr/l1/share"] == pytest.approx(5.5 / (5.5 + sum(1 / n for n in range(1, 11))), rel=1e-5)

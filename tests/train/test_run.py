@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from coresr_data import open_store
 from coresr_models import ModelSpec, complete, load
 from coresr_train.config import parse, read_toml
-from coresr_train.presets import ConfigError, Data, Run, Validation, quick_x2
+from coresr_train.presets import quick_x2
 from coresr_train.run import train
+from coresr_train.settings import ConfigError, Data, Run, Validation
 
 
 def rows(out: Path, kind: str) -> list[dict[str, float]]:
@@ -31,7 +32,10 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_the_run_folder_holds_settings_metrics_and_checkpoints(tiny_run: Run, store: Path) -> None:
     out = train(tiny_run, "tiny")
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "best.json",
         "best.safetensors",
+        "checkpoints",
         "last.safetensors",
         "metrics.jsonl",
         "run.toml",

@@ -7,8 +7,8 @@ import pytest
 
 from coresr_data import Store, WholeSlice, whole_slices
 from coresr_models import load
-from coresr_train.presets import Run, Validation
 from coresr_train.run import train
+from coresr_train.settings import Run, Validation
 
 
 def rows(out: Path, kind: str) -> list[dict[str, float]]:

@@ -12,34 +12,55 @@ from typing import Any
 
 import tomli_w
 import tyro
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from coresr_train.presets import LENGTHS, PRESETS, ConfigError, Run, check, with_one_length
+from coresr_train import settings
+from coresr_train.presets import PRESETS
+from coresr_train.settings import LENGTHS, ConfigError, Run, check, with_one_length
 
 PROGRAM = "python -m coresr_train"
+LATEST = "latest"
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, Run]:
     """`[PRESET] [--config run.toml] [--group.field value …]` → the name of the run's preset or file, and the run.
 
-    Flags win over the file, the file over the preset. ConfigError for anything unknown or of a wrong type.
+    Flags win over the file, the file over the preset. A run that is resumed by its folder alone is read from there.
+    ConfigError for anything unknown or of a wrong type.
     """
-    rest = [part for one in arguments for part in (one.split("=", 1) if one.startswith("--config=") else [one])]
+    rest = [part for one in arguments for part in (one.split("=", 1) if _takes_a_value(one) else [one])]
     named = rest.pop(0) if rest and not rest[0].startswith("-") else None
     name = named or "quick_x2"
     if name not in PRESETS:
-        raise ConfigError(f"preset must be one of {', '.join(PRESETS)}, got {name}{_nearest(name, PRESETS)}")
-    base = PRESETS[name]()
+        raise ConfigError(f"preset must be one that --help lists, got {name}{_nearest(name, PRESETS)}")
+    base, file = PRESETS[name](), _config_file(rest, resumes=named is None)
+    if file is not None:
+        base, name = check(read_toml(file, base)), named or file.stem  # every argument of its network is a flag
+    _check_flags(rest, base)
+    return name, with_one_length(_from_flags(rest, base), base)
+
+
+def _takes_a_value(argument: str) -> bool:
+    return argument.startswith(("--config=", "--resume=", "--out="))
+
+
+def _config_file(rest: list[str], *, resumes: bool) -> Path | None:
+    """The TOML file that flags name, taken out of them; a bare `--resume` is given its value."""
+    if "--resume" in rest:
+        at = rest.index("--resume") + 1
+        if at == len(rest) or rest[at].startswith("--"):
+            rest.insert(at, LATEST)
     if "--config" in rest:
         at = rest.index("--config")
         if at + 1 == len(rest):
             raise ConfigError("--config must be followed by a TOML file, got nothing")
-        base = read_toml(Path(rest[at + 1]), base)
-        name = named or Path(rest[at + 1]).stem
+        file = Path(rest[at + 1])
         del rest[at : at + 2]
-        base = check(base)  # so that every argument of the file's network is a flag
-    _check_flags(rest, base)
-    return name, with_one_length(_from_flags(rest, base), base)
+        return file
+    if resumes and "--resume" in rest and "--out" in rest[:-1]:
+        file = Path(rest[rest.index("--out") + 1]) / "run.toml"
+        return file if file.is_file() else None
+    return None
 
 
 def read_toml(path: Path, base: Run) -> Run:
@@ -50,22 +71,19 @@ def read_toml(path: Path, base: Run) -> Run:
     if not path.is_file():
         raise FileNotFoundError(f"config must be a TOML file, got {path}, which is not there")
     try:
-        return TypeAdapter(Run).validate_python(_over(as_table(base), tomllib.loads(path.read_text(encoding="utf-8"))))
+        return settings.read(_over(as_table(base), tomllib.loads(path.read_text(encoding="utf-8"))))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"config {path} must be TOML, got {error}") from error
     except ValidationError as error:
         known = {key.rpartition(".")[2]: key for key in _flat(asdict(base))}
-        problems = []
-        for one in error.errors():
-            field, last = ".".join(map(str, one["loc"])), str(one["loc"][-1])
-            problems.append(f"{field}: {one['msg']}{_nearest(last, known)} (got {one['input']!r})")
+        problems = [settings.said(one) + _nearest(str(one["loc"][-1]), known) for one in error.errors()]
         raise ConfigError(f"config {path} must be a run, got {'; '.join(problems)}") from error
 
 
 def write_toml(path: Path, run: Run) -> None:
-    """Write every field that has a value, but for the folder: the file is to start another run."""
+    """Write every field that has a value, but for those of this start alone: the file is to start another run."""
     aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(tomli_w.dumps(as_table(replace(run, out=""))), encoding="utf-8")
+    aside.write_text(tomli_w.dumps(as_table(replace(run, out="", resume="", allow_change=()))), encoding="utf-8")
     aside.replace(path)
 
 
@@ -86,7 +104,8 @@ def _over(base: dict[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_flags(rest: Sequence[str], base: Run) -> Run:
     if "--help" in rest or "-h" in rest:
-        print(f"usage: {PROGRAM} [{'|'.join(PRESETS)}] [--config run.toml] [--group.field value …]")
+        print(f"usage: {PROGRAM} [PRESET] [--config run.toml] [--group.field value …]\n\npresets:")
+        print("\n".join(f"  {name:20}{(preset.__doc__ or '').splitlines()[0]}" for name, preset in PRESETS.items()))
         return tyro.cli(Run, default=base, args=["--help"], prog=PROGRAM)
     said = io.StringIO()
     try:

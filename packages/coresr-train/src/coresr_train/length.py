@@ -2,12 +2,14 @@
 
 import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
-from coresr_train.presets import Run
+from coresr_train.settings import Run
 
 
 class Length:
@@ -39,6 +41,14 @@ class Length:
     def over(self, step: int) -> bool:
         """Whether the run ends after `step` steps."""
         return self._agreed >= self.seconds if self.seconds is not None else step >= (self.steps or 0)
+
+    def state(self) -> dict[str, Any]:
+        """The seconds used so far."""
+        return {"seconds": self.elapsed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Count on from the seconds of an earlier part of the run."""
+        self.started = time.monotonic() - state["seconds"]
 
     def _main_process_elapsed(self) -> float:
         if self._accelerator.num_processes == 1:

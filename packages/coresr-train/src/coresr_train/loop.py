@@ -1,7 +1,8 @@
 """The only loop: `fit` is a generator, and the only place that calls backward and step."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -33,32 +34,53 @@ def fit(
     clip: float,
     averages: Mapping[str, AveragedModel],
     accelerator: Accelerator,
+    first_step: int = 0,
+    parts: int = 1,
+    seed: int = 0,
 ) -> Iterator[Step]:
     """Take one step per batch, phase by phase, and yield it; the caller logs, validates, saves and stops.
 
-    `optimizers` are keyed by phase, `averages` by net. `learning_rate` maps the step (from 0) to its rate.
+    `optimizers` are keyed by phase, `averages` by net. `learning_rate` maps the step (from 0) to its rate. A batch
+    passes in `parts` one after the other and makes one step all the same. The random numbers of a step are torch's,
+    keyed by seed, step and process. A step that overflows float16 is repeated with a smaller scale.
     FloatingPointError, before the weights move, where a gradient is not finite.
     """
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(batches, first_step):
+        torch.manual_seed(key(seed, step, accelerator.process_index))
         rate = learning_rate(step)
-        scratch: Scratch = {}
         terms: dict[str, Tensor] = {}
+        shares: list[tuple[Batch, Scratch]] = [(part, {}) for part in split(batch, parts)]
         for phase in recipe.phases:
-            optimizer = optimizers[phase.name]
+            optimizer, skipped = optimizers[phase.name], True
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with only(recipe.nets, phase.trains):
-                with accelerator.autocast():
-                    losses = phase.loss(recipe.nets, batch, scratch)
-                accelerator.backward(torch.stack(list(losses.values())).sum())
-                norm = _clipped(recipe.nets, phase, clip, accelerator, step)
-                optimizer.step()
-                optimizer.zero_grad()
-            terms |= {f"{phase.name}/{name}": loss.detach() for name, loss in losses.items()}
+                while skipped:
+                    losses = _gradients(recipe.nets, phase, shares, accelerator)
+                    norm = _clipped(recipe.nets, phase, clip, accelerator, step)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    skipped = accelerator.optimizer_step_was_skipped
+            terms |= {f"{phase.name}/{name}": loss for name, loss in losses.items()}
             terms[f"{phase.name}/gradient_norm"] = norm
-        for name, average in averages.items() if not accelerator.optimizer_step_was_skipped else ():
+        for name, average in averages.items():
             average.update_parameters(accelerator.unwrap_model(recipe.nets[name]))
         yield Step(number=step + 1, learning_rate=rate, terms=terms)
+
+
+def key(*parts: int) -> int:
+    """A random seed of 63 bits for these numbers alone: neighbours are as far apart as any others."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in equal parts, in its order; ValueError where it does not divide."""
+    (size,) = {len(images) for images in batch.values()}
+    if size % parts:
+        raise ValueError(f"batch of a process must divide into {parts} parts, got {size}; change optim.accumulate")
+    share = size // parts
+    return [{name: images[n * share :][:share] for name, images in batch.items()} for n in range(parts)]
 
 
 @contextmanager
@@ -72,6 +94,29 @@ def only(nets: Nets, trains: tuple[str, ...]) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+
+
+def _gradients(
+    nets: Nets, phase: Phase, shares: list[tuple[Batch, Scratch]], accelerator: Accelerator
+) -> dict[str, Tensor]:
+    """Add up the gradients of a batch's parts; each term's mean over them."""
+    # a frozen net that DistributedDataParallel wraps would wait for gradients that never come
+    seen = {name: net if name in phase.trains else accelerator.unwrap_model(net) for name, net in nets.items()}
+    means: dict[str, Tensor] = {}
+    for number, (part, scratch) in enumerate(shares, 1):
+        with ExitStack() as stack:
+            for name in phase.trains if number < len(shares) else ():
+                stack.enter_context(accelerator.no_sync(nets[name]))
+            with accelerator.autocast():
+                losses = phase.loss(seen, part, scratch)
+            for name, loss in losses.items():
+                if not loss.requires_grad:
+                    raise ValueError(
+                        f"loss term {phase.name}/{name} must depend on the trained networks, got one apart"
+                    )
+                means[name] = means.get(name, 0) + loss.detach() / len(shares)
+            accelerator.backward(torch.stack(list(losses.values())).sum() / len(shares))
+    return means
 
 
 def _clipped(nets: Nets, phase: Phase, clip: float, accelerator: Accelerator, step: int) -> Tensor:

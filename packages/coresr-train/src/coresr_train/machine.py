@@ -1,6 +1,7 @@
 """What the run computes on: processes, threads, precision."""
 
 import os
+import platform
 import warnings
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-from coresr_train.presets import ConfigError, Precision, Run
+from coresr_train.settings import ConfigError, Precision, Run
 
 
 def start(run: Run) -> Accelerator:
@@ -46,6 +47,18 @@ def start(run: Run) -> Accelerator:
         torch.set_num_threads(share_of_cores())
     torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 bits: float32 would not be float32
     return accelerator
+
+
+def described(accelerator: Accelerator) -> dict[str, str | int]:
+    """What decides the last bits of a run."""
+    return {
+        "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
+        "processor": platform.machine(),
+        "precision": accelerator.mixed_precision.replace("no", "fp32"),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
 
 
 def share_of_cores() -> int:

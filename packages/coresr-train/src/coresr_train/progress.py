@@ -3,26 +3,39 @@
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm import tqdm
 
 from coresr_train import tracking
+from coresr_train.folder import EVENTS, METRICS
 from coresr_train.length import Length
 from coresr_train.loop import Step
-from coresr_train.presets import Run
+from coresr_train.settings import Run
+from coresr_train.spikes import Spikes
+from coresr_train.tracking import Trackers
 
 LOG_EVERY = 10
+
+Value = TypeVar("Value")
 
 
 class Progress:
     """Counts steps, time and losses; every tenth step is logged as the mean over the steps since the last."""
 
-    def __init__(self, run: Run, metrics: Path, length: Length, accelerator: Accelerator) -> None:
-        self._batch, self._metrics, self._length, self._accelerator = run.data.batch, metrics, length, accelerator
-        self._terms: list[dict[str, Tensor]] = []
+    def __init__(self, run: Run, length: Length, trackers: Trackers, accelerator: Accelerator) -> None:
+        self._batch, self._length, self._accelerator = run.data.batch, length, accelerator
+        self._trackers = trackers
+        self._metrics, self._events = Path(run.out) / METRICS, Path(run.out) / EVENTS
+        self._spikes = Spikes()
+        self._sums: dict[str, Tensor] = {}
+        self._summed = self._done = 0
         self._step_seconds: list[float] = []
         self._waited = 0.0
         self._last = time.monotonic()
@@ -41,7 +54,10 @@ class Progress:
         now = time.monotonic()
         self._step_seconds.append(now - self._last)
         self._last = now
-        self._terms.append(step.terms)
+        self._sums = {name: self._sums.get(name, 0) + value for name, value in step.terms.items()}
+        self._summed, self._done = self._summed + 1, step.number
+        if self._accelerator.is_main_process:
+            self._look_for_a_spike(step)
         if step.number % LOG_EVERY == 0 or last:
             self._log(step)
 
@@ -51,31 +67,86 @@ class Progress:
             tqdm.write(line)
         self._last = time.monotonic()
 
+    def not_finite(self) -> None:
+        """Record which samples the step after the last one had, whose gradient or weights are not finite."""
+        if self._accelerator.is_main_process:
+            step = self._done + 1
+            tracking.append(self._events, "not_finite", {"step": step, **self._samples(step)})
+
     def close(self) -> str:
         """End the bar; the median step time, as a sentence."""
         self._bar.close()
+        if not self._step_seconds:
+            return "no steps left"
         seconds = statistics.median(self._step_seconds)
         return (
             f"{len(self._step_seconds)} steps, {seconds:.3f} s a step (median), {self._batch / seconds:.0f} patches/s"
         )
 
+    def state(self) -> dict[str, Any]:
+        """The sums since the last logged step, of every process; each must ask."""
+        mine = {name: float(value) for name, value in self._sums.items()}
+        return {
+            "done": self._done,
+            "summed": self._summed,
+            "sums": gather_object([mine]),
+            "spikes": self._spikes.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sum on from there; where there were other processes, from their mean."""
+        sums, processes = state["sums"], self._accelerator.num_processes
+        here = sums[self._accelerator.process_index] if len(sums) == processes else _mean(sums)
+        self._sums = {name: torch.tensor(value, device=self._accelerator.device) for name, value in here.items()}
+        self._summed, self._done = int(state["summed"]), int(state["done"])
+        self._spikes.restore(state["spikes"])
+
+    def _look_for_a_spike(self, step: Step) -> None:
+        """Record a loss of this process far above those before; nothing is skipped for it."""
+        loss = float(sum(_losses(step.terms).values()))
+        if self._spikes.is_spike(loss):
+            tracking.append(self._events, "spike", {"step": step.number, "loss": loss, **self._samples(step.number)})
+
+    def _samples(self, step: int) -> dict[str, int]:
+        """Those of a step, from 1; a sample is a function of its number and the seed."""
+        return {"first_sample": (step - 1) * self._batch, "last_sample": step * self._batch - 1}
+
     def _log(self, step: Step) -> None:
         means = {
-            name: float(self._accelerator.reduce(sum(terms[name] for terms in self._terms) / len(self._terms), "mean"))
-            for name in self._terms[0]
+            name: float(self._accelerator.reduce(total / self._summed, "mean")) for name, total in self._sums.items()
         }
-        spent = sum(self._step_seconds[-len(self._terms) :])  # validations are not part of it
-        rate, wait = len(self._terms) * self._batch / spent, self._waited / spent
-        self._terms, self._waited = [], 0.0
+        spent = sum(self._step_seconds[-self._summed :])  # validations are not part of it
+        rate, wait = min(self._summed, len(self._step_seconds)) * self._batch / spent, self._waited / spent
+        self._sums, self._summed, self._waited = {}, 0, 0.0
         if not self._accelerator.is_main_process:
             return
-        row = {"step": step.number, "learning_rate": step.learning_rate, **means}
+        row = {"step": step.number, "learning_rate": step.learning_rate, **means, **_shares(means)}
         extra = {"patches_per_second": rate, "wait_share": wait, "seconds": self._length.elapsed}
         tracking.append(self._metrics, "train", row | extra)
-        loss = sum(value for name, value in means.items() if not name.endswith("gradient_norm"))
+        self._trackers.scalars(step.number, {name: value for name, value in (row | extra).items() if name != "step"})
+        loss = sum(_losses(means).values())
         seconds = self._length.seconds
         self._bar.n = min(self._length.elapsed, seconds) if seconds else step.number
         self._bar.set_postfix_str(
             f"step {step.number}, loss {loss:.4f}, learning rate {step.learning_rate:.1e}, "
             f"{rate:.0f} patches/s, {100 * wait:.1f} % waiting for data"
         )
+
+
+def _losses(means: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in means.items() if not name.endswith("/gradient_norm")}
+
+
+def _shares(means: Mapping[str, float]) -> dict[str, float]:
+    """How much of its phase's loss each term is, where there are several."""
+    shares: dict[str, float] = {}
+    for phase in {name.partition("/")[0] for name in means}:
+        terms = {name: abs(value) for name, value in _losses(means).items() if name.startswith(f"{phase}/")}
+        total = sum(terms.values())
+        if len(terms) > 1 and total > 0:
+            shares |= {f"{name}/share": value / total for name, value in terms.items()}
+    return shares
+
+
+def _mean(sums: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in sums) / len(sums) for name in sums[0]}

@@ -1,6 +1,8 @@
 """When a validation is the best so far, and when there have been too many without progress."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 
 class Patience:
@@ -31,3 +33,13 @@ class Patience:
     def lost(self) -> bool:
         """Whether it has run out."""
         return 0 < self.patience <= self._without
+
+    def state(self) -> dict[str, Any]:
+        """As JSON, which has no infinity: None before the first."""
+        best, reference = (None if math.isinf(one) else one for one in (self.best, self._reference))
+        return {"best": best, "reference": reference, "without": self._without}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Count on from there."""
+        best, reference = (-math.inf if one is None else float(one) for one in (state["best"], state["reference"]))
+        self.best, self._reference, self._without = best, reference, int(state["without"])

@@ -1,14 +1,18 @@
 """Is the network good yet? Whole slices under coresr-eval's protocol; what is saved of it, and when to stop."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from numpy.typing import NDArray
 from torch import Tensor
 
 from coresr_data import Store, whole_slices
@@ -16,9 +20,13 @@ from coresr_eval import Pair, Protocol, score, tiled
 from coresr_eval.protocol import mean
 from coresr_models import Network, save
 from coresr_models.blocks import Bicubic
-from coresr_train import config, tracking
-from coresr_train.presets import Run
+from coresr_models.checkpoint import write_whole
+from coresr_train import tracking
+from coresr_train.folder import BEST, METRICS
+from coresr_train.settings import Run
+from coresr_train.signals import Interrupts
 from coresr_train.stopping import Patience
+from coresr_train.tracking import Trackers
 
 
 class Judge:
@@ -27,32 +35,49 @@ class Judge:
     The main process scores and writes; the others hear the scores, so that all of them stop alike.
     """
 
-    def __init__(self, run: Run, preset: str, store: Store, network: Network, accelerator: Accelerator) -> None:
-        self._run, self._preset, self._store, self._accelerator = run, preset, store, accelerator
-        self._network = network
+    def __init__(
+        self,
+        run: Run,
+        store: Store,
+        network: Network,
+        *,
+        interrupts: Interrupts,
+        trackers: Trackers,
+        about: Mapping[str, Any],
+    ) -> None:
+        accelerator = interrupts.accelerator
+        self._run, self._store, self._accelerator, self._interrupts = run, store, accelerator, interrupts
+        self._network, self._trackers, self._about = network, trackers, about
         manifest = store.manifest
         self._protocol = Protocol(
             scale=store.scale, shave=store.scale, degradation=manifest.degradation, grey=manifest.grey
         )
         self._patience = Patience(run.validation.patience, run.validation.min_delta)
-        bicubic = Bicubic(scale=store.scale).to(accelerator.device)
-        self._bicubic = self._scores(bicubic) if accelerator.is_main_process else {}
+        self._skip = Bicubic(scale=store.scale).to(accelerator.device)
+        self._bicubic = self._scores(self._skip) if accelerator.is_main_process else {}
         self._best = ""
+        self.best_step = 0
+        """The step of the best validation so far."""
 
-    def __call__(self, step: int, seconds: float) -> str:
-        """Validate and save; the line to print."""
+    def __call__(self, step: int, seconds: float) -> str | None:
+        """Validate and save; the line to print, or None where the run was asked to stop meanwhile."""
         heard: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
-            heard = [self._scores(_upscaler(self._network.eval())) | {"step": step, "seconds": seconds}]
-            heard[0]["gain_db"] = heard[0]["psnr"] - self._bicubic["psnr"]
+            scores = self._scores(_upscaler(self._network.eval()))
+            gain = {"gain_db": scores["psnr"] - self._bicubic["psnr"]} if scores else {}
+            heard = [{"step": step, "seconds": seconds, **scores, **gain} if scores else {}]
         broadcast_object_list(heard)
         scores = heard[0]
+        if not scores:
+            return None
         is_best = self._patience.is_best(scores[self._run.validation.metric])
         line = "step {step:.0f}: PSNR {psnr:.3f} dB ({gain_db:+.3f} over bicubic), SSIM {ssim:.4f}".format(**scores)
         if is_best:
-            self._best = line
+            self._best, self.best_step = line, step
         if self._accelerator.is_main_process:
             self._save(scores, ["last", "best"] if is_best else ["last"])
+            self._trackers.scalars(step, {f"valid/{name}": value for name, value in scores.items() if name != "step"})
+            self._trackers.images(step, self._panels())
         return "valid  " + line
 
     @property
@@ -65,21 +90,47 @@ class Judge:
         """The best validation, as a sentence."""
         return f"best   {self._best}"
 
+    def state(self) -> dict[str, Any]:
+        """What is best so far, and for how long nothing was better."""
+        return {"patience": self._patience.state(), "best": self._best, "best_step": self.best_step}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Count on from there."""
+        self._patience.restore(state["patience"])
+        self._best, self.best_step = str(state["best"]), int(state["best_step"])
+
     def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        device = self._accelerator.device
-        pairs = (
-            Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device))
-            for one in whole_slices(self._store, "valid", most=self._run.validation.slices)
-        )
-        found = [one.scores[0] for one in score({"": upscale}, pairs, self._protocol)]
+        """Means over the slices; nothing where the run was asked to stop before the last of them."""
+        found = [one.scores[0] for one in score({"": upscale}, self._pairs(), self._protocol)]
+        if self._interrupts.asked:
+            return {}
         return {"psnr": mean(one.psnr for one in found), "ssim": mean(one.ssim for one in found)}
+
+    def _pairs(self) -> Iterator[Pair]:
+        device = self._accelerator.device
+        for one in whole_slices(self._store, "valid", most=self._run.validation.slices):
+            if self._interrupts.asked:
+                return
+            yield Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device))
+
+    def _panels(self) -> dict[str, NDArray[np.uint8]]:
+        """LR by bicubic, SR and HR side by side, of as many slices as the trackers are to show."""
+        wanted = self._run.tracking.images if self._run.tracking.to else 0
+        upscale, panels = _upscaler(self._network.eval()), {}
+        for pair in islice(self._pairs(), wanted):
+            lr = pair.lr[None, None]
+            with torch.inference_mode():
+                images = [self._skip(lr)[0, 0], upscale(lr)[0, 0], pair.hr]
+            panel = torch.cat(images, dim=1).clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
+            panels[f"{pair.core} {pair.slice}: LR, SR, HR"] = panel.numpy()
+        return panels
 
     def _save(self, scores: dict[str, float], names: list[str]) -> None:
         out, manifest = Path(self._run.out), self._store.manifest
-        tracking.append(out / "metrics.jsonl", "valid", scores)
+        tracking.append(out / METRICS, "valid", scores)
         provenance = {
-            "preset": self._preset,
-            "run": config.as_table(self._run),
+            **{key: self._about[key] for key in ("preset", "run", "lineage", "machine")},
+            **self._about["origin"],
             "data": {
                 "sha256": self._store.sha256,
                 "dtype": manifest.dtype,
@@ -89,16 +140,12 @@ class Judge:
             },
             "protocol": asdict(self._protocol),
             "valid": {"model": tracking.finite(scores), "bicubic": tracking.finite(self._bicubic)},
-            "machine": {
-                "device": self._accelerator.device.type,
-                "precision": self._accelerator.mixed_precision.replace("no", "fp32"),
-                "processes": self._accelerator.num_processes,
-                "threads": torch.get_num_threads(),
-            },
             "versions": {name: version(name) for name in ("coresr-data", "coresr-models", "coresr-train", "torch")},
         }
         for name in names:
             save(out / f"{name}.safetensors", self._network, self._run.model, provenance)
+        if "best" in names:
+            write_whole(out / BEST, json.dumps(tracking.finite(scores)).encode() + b"\n")
 
 
 def _upscaler(network: Network) -> Callable[[Tensor], Tensor]:

@@ -4,24 +4,20 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from coresr_train.losses import LOSSES
+from coresr_train.losses import Term
 from coresr_train.recipe import Batch, Nets, Phase, Recipe, Scratch
 
 
-def supervised(generator: nn.Module, weights: Mapping[str, float]) -> Recipe:
-    """One net, one phase: the sum of the losses in `weights`, by their names in `LOSSES`; weights of 0 cost nothing.
+def supervised(generator: nn.Module, terms: Mapping[str, Term]) -> Recipe:
+    """One net, one phase "sr": the sum of the terms, each times its weight. ValueError for none.
 
-    ValueError for an unknown name, a negative weight, or none above 0.
+    What a term compares with, such as a network that knows photographs, is no net of the recipe: it stays as it is.
     """
-    for name, weight in weights.items():
-        if name not in LOSSES or weight < 0:
-            raise ValueError(f"loss must be a weight of 0 or more for one of {', '.join(LOSSES)}, got {name}: {weight}")
-    used = {name: weight for name, weight in weights.items() if weight > 0}
-    if not used:
-        raise ValueError(f"one loss of {', '.join(LOSSES)} must have a positive weight, got none")
+    if not terms:
+        raise ValueError("terms must be one or more, got none; give one weight of loss above 0")
 
     def loss(nets: Nets, batch: Batch, scratch: Scratch) -> dict[str, Tensor]:
         scratch["sr"] = nets["generator"](batch["lr"])
-        return {name: weight * LOSSES[name](scratch["sr"], batch["hr"]) for name, weight in used.items()}
+        return {name: term.weight * term.of(scratch["sr"], batch["hr"]) for name, term in terms.items()}
 
     return Recipe(nets={"generator": generator}, phases=(Phase(name="sr", trains=("generator",), loss=loss),))
