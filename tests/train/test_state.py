@@ -1,5 +1,7 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,11 +19,11 @@ class Counter:
     def __init__(self) -> None:
         self.seen = 0
 
-    def state(self) -> dict[str, int]:
+    def state(self) -> dict[str, Any]:
         return {"seen": self.seen}
 
-    def restore(self, state: dict[str, int]) -> None:
-        self.seen = state["seen"]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.seen = int(state["seen"])
 
 
 def training(seed: int, **settings: float | str) -> Training:

@@ -146,7 +146,7 @@ def _followed(
         seed=run.seed,
     )
     with interrupts.heard():
-        return follow(
+        stopped = follow(
             steps,
             first_step=first_step,
             unvalidated=bool(saved and saved.state["unvalidated"]),
@@ -157,6 +157,9 @@ def _followed(
             saving=Saving(run, training, about, first_step),
             interrupts=interrupts,
         )
+    if accelerator.is_main_process:
+        print(f"{progress.close()}\n{judge.verdict}\nrun folder {run.out}")
+    return stopped
 
 
 def _moving(
