@@ -88,9 +88,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def compiled(session: nox.Session) -> None:
-    """Compare every network with what `torch.compile` makes of it: minutes, with a C++ compiler."""
+    """Compare every network, and a run, with what `torch.compile` makes of it: minutes, with a C++ compiler."""
     environment(session)
-    run(session, "-m", "pytest", "-m", "compiled", *(session.posargs or ["tests/models/test_compiled.py"]))
+    everything = ["tests/models/test_compiled.py", "tests/train/test_compiled.py"]
+    run(session, "-m", "pytest", "-m", "compiled", *(session.posargs or everything))
 
 
 @nox.session

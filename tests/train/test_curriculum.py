@@ -107,3 +107,10 @@ def test_another_network_is_no_start(arguments: dict[str, int], said: str, run: 
     save(tmp_path / "w.safetensors", build(spec), spec, {})
     with pytest.raises(ConfigError, match=said):
         started(replace(run, start=str(tmp_path / "w.safetensors")))
+
+
+def test_a_store_without_the_first_scale_is_refused_before_a_folder_is_made(run: Run, store: Path) -> None:
+    wanted = replace(run, model=replace(run.model, arguments={**run.model.arguments, "scale": 2}), first_scale=1)
+    with pytest.raises(ConfigError, match="scale must be the store's 2, got 1"):
+        train(replace(wanted, data=replace(run.data, store=str(store))))
+    assert not Path(run.out).exists()

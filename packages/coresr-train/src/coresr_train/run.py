@@ -55,8 +55,9 @@ def train(run: Run, preset: str = "run") -> Path:
 def _train(run: Run, preset: str, accelerator: Accelerator) -> Path:
     """One run, and before it that of its first scale."""
     given = feed.opened(Path(run.data.store), run) if run.data.store else None
-    if given:
-        feed.refuse_misfits(run, given, accelerator.num_processes)
+    for one in (run, first_run(run, Path())) if run.first_scale else (run,):
+        if given:
+            feed.refuse_misfits(one, feed.opened(given.path, one), accelerator.num_processes)
     with claimed(run, preset, accelerator) as out:
         store = given or _phantom_store(run, out, accelerator)
         if not given:
