@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from coresr_train import checkpoints
-from coresr_train.checkpoints import DamagedError, newest, read, rewind, rotate, steps, write
+from coresr_train.checkpoints import DamagedError, FormatError, newest, read, rewind, rotate, steps, write
 
 
 def tensors(step: int) -> dict[str, dict[str, Tensor]]:
@@ -91,12 +91,22 @@ def test_a_manifest_that_says_nothing_is_damage(text: str, tmp_path: Path) -> No
         read(folder)
 
 
-def test_a_checkpoint_of_a_later_version_says_so(tmp_path: Path) -> None:
-    folder = filled(tmp_path, 5) / "checkpoints" / "5"
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
-    with pytest.raises(DamagedError, match="format 2 where this version reads 1; upgrade"):
-        read(folder)
+def test_a_checkpoint_of_a_later_version_stays_and_says_so(tmp_path: Path) -> None:
+    manifest = filled(tmp_path, 5, 6) / "checkpoints" / "6" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
+    with pytest.raises(FormatError, match="of format 1, got 2 of a later version; upgrade"):
+        newest(tmp_path)
+
+
+def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, 5, 6)
+
+    def failing(self: Path) -> bytes:
+        raise OSError(5, "Input/output error", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        newest(tmp_path)
 
 
 def test_a_manifest_reads_nothing_outside_its_folder(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from coresr_models import ModelSpec, complete
-from coresr_train.config import parse, read_toml, write_toml
+from coresr_train.config import as_table, parse, read_toml, write_toml
 from coresr_train.presets import PRESETS, quick_x2, reference_x2
 from coresr_train.settings import ConfigError
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_survives_its_own_toml(name: str, tmp_path: Path) -> None:
-    write_toml(tmp_path / "run.toml", PRESETS[name]())
+    write_toml(tmp_path / "run.toml", as_table(PRESETS[name]()))
     for other in PRESETS.values():
         assert read_toml(tmp_path / "run.toml", other()) == PRESETS[name]()
 
@@ -22,7 +22,7 @@ def test_without_arguments_it_is_quick_x2() -> None:
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
     _, written = parse(["reference_x2", "--data.patch", "64", "--steps", "7"])
-    write_toml(tmp_path / "run.toml", written)
+    write_toml(tmp_path / "run.toml", as_table(written))
     name, run = parse(["reference_x2", "--config", str(tmp_path / "run.toml"), "--data.batch", "4"])
     assert (name, run.data.patch, run.data.batch, run.steps, run.epochs) == ("reference_x2", 64, 4, 7, None)
 

@@ -12,10 +12,13 @@ from torch.utils.data import get_worker_info
 
 from coresr_data import Paired, open_store
 from coresr_models import load
-from coresr_train import feed
+from coresr_train import checkpoints, feed
 from coresr_train.feed import WorkerError
+from coresr_train.loop import Step
+from coresr_train.progress import Progress
 from coresr_train.run import train
 from coresr_train.settings import Run
+from tests.train.crashing import child, ended
 
 
 def with_a_worker_that(act: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +45,33 @@ def test_a_data_worker_that_ends_or_hangs_ends_the_run_and_is_named(
         train(replace(tiny_run, steps=30, data=replace(tiny_run.data, workers=1)))
     assert time.monotonic() - started < 20
     assert WorkerError.exit_code == 71
+
+
+def test_a_data_worker_that_ends_while_a_step_is_computed_is_named_too(
+    tiny_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_worker_that("dies", monkeypatch)
+    real = Progress.step
+
+    def slow(self: Progress, step: Step, *, last: bool) -> None:
+        time.sleep(0.5)
+        real(self, step, last=last)
+
+    monkeypatch.setattr(Progress, "step", slow)
+    with pytest.raises(WorkerError, match=r"lower data\.workers"):
+        train(replace(tiny_run, steps=30, data=replace(tiny_run.data, workers=1)))
+
+
+def test_a_signal_to_the_whole_group_takes_no_worker_away_before_all_is_saved(tiny_run: Run) -> None:
+    run = replace(tiny_run, steps=10_000, data=replace(tiny_run.data, workers=2))
+    process = child(run)
+    os.setpgid(process, process)
+    out, until = Path(run.out) / "metrics.jsonl", time.monotonic() + 60
+    while not out.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process, signal.SIGTERM)
+    assert ended(process) == 143
+    assert checkpoints.newest(Path(run.out)) is not None
 
 
 def test_the_canary_is_of_the_first_samples_and_the_seed(tiny_run: Run) -> None:

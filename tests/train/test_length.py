@@ -25,9 +25,24 @@ def test_a_budget_ends_when_its_seconds_do_and_estimates_the_steps(monkeypatch: 
     monkeypatch.setattr("time.monotonic", lambda: now)
     budget = length(replace(quick_x2(), budget_seconds=60.0))
     assert budget.total(0) == float("inf")
+    assert budget.total(1) == float("inf")
     now += 15.0
-    assert budget.total(30) == pytest.approx(120)
-    assert not budget.over(30)
+    assert budget.total(31) == pytest.approx(31 + 90)
+    assert not budget.over(31)
     now += 45.0
     assert budget.total(100) == pytest.approx(100)
     assert budget.over(100)
+
+
+def test_a_slow_first_step_says_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    budget = length(replace(quick_x2(), budget_seconds=60.0))
+    now += 10.0
+    assert budget.total(1) == float("inf")
+    now += 1.0
+    assert budget.total(2) == pytest.approx(2 + 49)
+    resumed = length(replace(quick_x2(), budget_seconds=60.0))
+    resumed.restore(budget.state())
+    now += 9.0
+    assert resumed.total(11) == pytest.approx(11 + 40)

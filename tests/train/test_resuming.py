@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from coresr_models import load
 from coresr_train import checkpoints
 from coresr_train.folder import BusyError
 from coresr_train.run import train
@@ -216,3 +217,52 @@ def test_a_folder_of_something_else_is_not_gone_on_with(long_run: Run) -> None:
     (out / "thesis.tex").write_text("x")
     with pytest.raises(FileExistsError, match="without run.toml"):
         train(replace(long_run, resume="latest"))
+
+
+def test_best_weights_of_steps_that_were_taken_back_do_not_outlive_them(
+    long_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_after(replace(long_run, save_every=5), 20, monkeypatch)
+    out = Path(long_run.out)
+    later = json.loads((out / "best.json").read_text()) | {"step": 25, "psnr": 99.0}
+    (out / "best.json").write_text(json.dumps(later))
+    slower = replace(long_run.optim, learning_rate=1e-9)
+    train(replace(long_run, resume="latest", optim=slower, allow_change=("optim.learning_rate",)))
+    best = json.loads((out / "best.json").read_text())
+    rows = {row["step"]: row["psnr"] for row in record(out) if row["kind"] == "valid"}
+    assert rows[best["step"]] == best["psnr"]
+    assert load(out / "best.safetensors").provenance["valid"]["model"]["step"] == best["step"]
+
+
+def test_another_precision_is_another_run(long_run: Run, whole: Path) -> None:
+    with pytest.raises(ConfigError, match=r"precision.used must be fp32 as the run began, got bf16"):
+        train(replace(long_run, out=str(whole), resume="latest", precision="bf16", allow_change=("precision",)))
+
+
+def test_a_change_that_never_reached_a_checkpoint_is_forgotten(
+    long_run: Run, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (whole / "run.toml").read_bytes()
+    changed = replace(long_run, out=str(whole), resume="latest", steps=60, save_every=1000, allow_change=("steps",))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Judge, "_panels", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(changed)
+    assert (whole / "run.toml").read_bytes() == settings
+    train(replace(long_run, out=str(whole), resume="latest"))
+    train(changed)
+    assert b"steps = 60" in (whole / "run.toml").read_bytes()
+
+
+def test_other_moments_are_left_behind_with_their_optimizer(long_run: Run, whole: Path) -> None:
+    allowed = ("steps", "optim.optimizer")
+    other = replace(long_run.optim, optimizer="sgd")
+    train(replace(long_run, out=str(whole), resume="latest", steps=36, optim=other, allow_change=allowed))
+    assert checkpoints.steps(whole)[-1] == 36
+
+
+def test_another_metric_begins_its_own_best(long_run: Run, whole: Path) -> None:
+    changed = replace(long_run.validation, metric="ssim")
+    allowed = ("steps", "validation.metric")
+    train(replace(long_run, out=str(whole), resume="latest", steps=60, validation=changed, allow_change=allowed))
+    rows = {row["step"]: row["ssim"] for row in record(whole) if row["kind"] == "valid" and row["step"] > 33}
+    assert json.loads((whole / "best.json").read_text())["ssim"] == max(rows.values())

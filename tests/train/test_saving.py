@@ -51,10 +51,11 @@ def test_or_every_ten_minutes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_newest_the_best_and_the_one_it_was_resumed_from_stay(run: Run) -> None:
-    saving = Saving(replace(run, keep=2), training(), {}, 3)
+    saving = Saving(replace(run, keep=2), training(), {"run": {"seed": 7}}, 3)
     for step in range(3, 9):
         saving(step, best=5, unvalidated=False)
     assert checkpoints.steps(Path(run.out)) == [3, 5, 7, 8]
+    assert "seed = 7" in (Path(run.out) / "run.toml").read_text()
 
 
 def test_what_it_is_about_is_saved_with_it(run: Run) -> None:

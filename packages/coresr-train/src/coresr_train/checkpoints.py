@@ -40,6 +40,10 @@ class DamagedError(ValueError):
     """A checkpoint that is not as it was written."""
 
 
+class FormatError(ValueError):
+    """A checkpoint of a later version."""
+
+
 def write(out: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> Path:
     """Write the checkpoint of a step and return its folder. OSError with the bytes that are needed and free."""
     folder, aside = _of(out, step), out / FOLDER / f".tmp-{step}"
@@ -87,7 +91,10 @@ def newest(out: Path) -> Saved | None:
 
 
 def read(folder: Path) -> Saved:
-    """A checkpoint, every byte of it checked. FileNotFoundError, or DamagedError where it is not as it was written."""
+    """A checkpoint, every byte of it checked.
+
+    FileNotFoundError, FormatError for one of a later version, DamagedError where it is not as it was written.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"checkpoint must be a folder {FOLDER}/<step> of a run, got {folder}")
     try:
@@ -97,7 +104,16 @@ def read(folder: Path) -> Saved:
         state = json.loads(files.pop(STATE))
         tensors = {name.removesuffix(".safetensors"): safetensors.torch.load(data) for name, data in files.items()}
         return Saved(folder=folder, step=int(state["step"]), tensors=tensors, state=state)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+    except FormatError:
+        raise
+    except (
+        *(
+            FileNotFoundError,
+            NotADirectoryError,
+            IsADirectoryError,
+        ),  # a disk that fails to read has damaged nothing yet
+        *(ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError),
+    ) as error:
         raise DamagedError(f"checkpoint {folder} must be as it was written, got {error}") from error
 
 
@@ -150,7 +166,9 @@ def _limited(path: Path) -> bytes:
 
 def _refuse_other(found: object) -> None:
     if found != FORMAT:
-        raise ValueError(f"format {found} where this version reads {FORMAT}; upgrade coresr-train")
+        raise FormatError(
+            f"checkpoint must be of format {FORMAT}, got {found} of a later version; upgrade coresr-train"
+        )
 
 
 def _whole(folder: Path, name: str, about: Mapping[str, Any]) -> bytes:
@@ -175,7 +193,7 @@ def _refuse_full(folder: Path, needed: int) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         rest = memoryview(data)
         while rest:

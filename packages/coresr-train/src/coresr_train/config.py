@@ -6,7 +6,7 @@ import io
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from coresr_train import settings
 from coresr_train.presets import PRESETS
 from coresr_train.settings import LENGTHS, ConfigError, Run, check, with_one_length
+from coresr_train.tracking.record import write_whole
 
 PROGRAM = "python -m coresr_train"
 LATEST = "latest"
@@ -80,11 +81,10 @@ def read_toml(path: Path, base: Run) -> Run:
         raise ConfigError(f"config {path} must be a run, got {'; '.join(problems)}") from error
 
 
-def write_toml(path: Path, run: Run) -> None:
+def write_toml(path: Path, table: Mapping[str, object]) -> None:
     """Write every field that has a value, but for those of this start alone: the file is to start another run."""
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(tomli_w.dumps(as_table(replace(run, out="", resume="", allow_change=()))), encoding="utf-8")
-    aside.replace(path)
+    kept = {**table, "out": "", "resume": "", "allow_change": []}
+    write_whole(path, tomli_w.dumps(kept).encode())
 
 
 def as_table(run: Run) -> dict[str, object]:

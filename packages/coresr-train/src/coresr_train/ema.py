@@ -27,7 +27,9 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
         else:
             torch._foreach_copy_(averages, current)
 
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    averages = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    averages.n_averaged = averages.n_averaged.cpu()  # asked at every step, which would wait for a GPU
+    return averages
 
 
 def warmed_up(decay: float, update: int) -> float:

@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -104,6 +106,21 @@ def canary(samples: Paired) -> str:
     return digest.hexdigest()
 
 
+def _left_in_peace(_worker: int) -> None:
+    """A worker goes with its parent; a signal to all processes must not take it away before the parent has saved."""
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+
+
+def worker_error(error: Exception, step: int, batch: int) -> WorkerError:
+    """What to say of a worker that died or hangs before a step, counted from 1."""
+    return WorkerError(
+        f"data workers must live and answer within {WORKER_TIMEOUT} s, got {error!r} at step {step} "
+        f"(samples {(step - 1) * batch} to {step * batch - 1}); a worker may be out of memory: lower data.workers "
+        "and go on with --resume"
+    )
+
+
 def batches(
     run: Run, samples: Paired, accelerator: Accelerator, progress: Progress, first_step: int = 0
 ) -> Iterator[Batch]:
@@ -123,8 +140,11 @@ def batches(
         num_workers=workers,
         pin_memory=accelerator.device.type == "cuda",
         timeout=WORKER_TIMEOUT if workers else 0,
+        worker_init_fn=_left_in_peace,
     )
+    others = set(multiprocessing.active_children())
     served, step = iter(loader), first_step
+    mine = set(multiprocessing.active_children()) - others
     while True:
         asked = time.monotonic()
         try:
@@ -132,12 +152,9 @@ def batches(
         except (RuntimeError, ConnectionError, EOFError) as error:
             if not workers:
                 raise
-            first = step * run.data.batch
-            raise WorkerError(
-                f"data workers must live and answer within {WORKER_TIMEOUT} s, got {error!r} at step {step} "
-                f"(samples {first} to {first + run.data.batch - 1}); a worker may be out of memory: lower "
-                "data.workers and go on with --resume"
-            ) from error
+            for worker in mine:
+                worker.kill()  # one that hangs would hold up the end, too
+            raise worker_error(error, step + 1, run.data.batch) from error
         progress.waited(time.monotonic() - asked)
         yield {
             name: images.to(accelerator.device, memory_format=torch.channels_last, non_blocking=True)

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -53,6 +54,8 @@ def claimed(run: Run, preset: str, accelerator: Accelerator) -> Iterator[Path]:
     if accelerator.is_main_process:
         try:
             out = Path(run.out) if run.out else _first_free(preset)
+            if (out / LOCK).exists():  # who is busy there says so first
+                os.close(_locked(out))
             _make(out, resumed=bool(run.resume))
             lock = _locked(out)
             told = [str(out), None]
@@ -101,7 +104,7 @@ def _locked(out: Path) -> int:
     try:
         # not flock: that would be held by forked data workers after their owner was killed
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         try:
             owner = json.loads(os.pread(handle, 4096, 0))
             said = "process {process} of {host} since {since}".format(**owner)
@@ -109,6 +112,8 @@ def _locked(out: Path) -> int:
             said = "another program"
         os.close(handle)
         raise BusyError(f"run folder must be free, got {out}, where {said} trains; choose another --out") from None
+    except OSError as error:
+        warnings.warn(f"run folder {out} cannot be locked: {error.strerror}; let no other run use it", stacklevel=4)
     owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(owner).encode(), 0)

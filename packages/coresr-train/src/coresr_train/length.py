@@ -24,7 +24,7 @@ class Length:
         self.steps = run.steps if run.epochs is None else math.ceil(run.epochs * steps_per_epoch)
         self.started = time.monotonic()
         self._accelerator = accelerator
-        self._agreed = 0.0
+        self._agreed = self._first = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -36,19 +36,23 @@ class Length:
         if self.seconds is None:
             return float(self.steps or 0)
         self._agreed = self._main_process_elapsed()
-        return step * self.seconds / self._agreed if step else math.inf
+        if step == 1:
+            self._first = self._agreed  # in which everything is set up: no measure of those that come
+        if step <= 1:
+            return math.inf
+        return step + (self.seconds - self._agreed) * (step - 1) / max(self._agreed - self._first, 1e-9)
 
     def over(self, step: int) -> bool:
         """Whether the run ends after `step` steps."""
         return self._agreed >= self.seconds if self.seconds is not None else step >= (self.steps or 0)
 
     def state(self) -> dict[str, Any]:
-        """The seconds used so far."""
-        return {"seconds": self.elapsed}
+        """The seconds used so far, and in the first step."""
+        return {"seconds": self.elapsed, "first": self._first}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Count on from the seconds of an earlier part of the run."""
-        self.started = time.monotonic() - state["seconds"]
+        self.started, self._first = time.monotonic() - state["seconds"], state["first"]
 
     def _main_process_elapsed(self) -> float:
         if self._accelerator.num_processes == 1:

@@ -127,7 +127,7 @@ def _clipped(nets: Nets, phase: Phase, clip: float, accelerator: Accelerator, st
     scaler = accelerator.scaler
     if not torch.isfinite(norm) if scaler is None else scaler.get_scale() < 1:
         raise FloatingPointError(
-            f"the gradient must be finite, got {norm.item()} in phase {phase.name} at step {step}; "
+            f"the gradient must be finite, got {norm.item()} in phase {phase.name} at step {step + 1}; "
             "lower optim.learning_rate, or look at the data with: python -m coresr_data inspect STORE"
         )
     return norm.detach()

@@ -35,7 +35,9 @@ class Progress:
         self._metrics, self._events = Path(run.out) / METRICS, Path(run.out) / EVENTS
         self._spikes = Spikes()
         self._sums: dict[str, Tensor] = {}
-        self._summed = self._done = 0
+        self._summed = 0
+        self.done = 0
+        """Steps."""
         self._step_seconds: list[float] = []
         self._waited = 0.0
         self._last = time.monotonic()
@@ -55,7 +57,7 @@ class Progress:
         self._step_seconds.append(now - self._last)
         self._last = now
         self._sums = {name: self._sums.get(name, 0) + value for name, value in step.terms.items()}
-        self._summed, self._done = self._summed + 1, step.number
+        self._summed, self.done = self._summed + 1, step.number
         if self._accelerator.is_main_process:
             self._look_for_a_spike(step)
         if step.number % LOG_EVERY == 0 or last:
@@ -70,7 +72,7 @@ class Progress:
     def not_finite(self) -> None:
         """Record which samples the step after the last one had, whose gradient or weights are not finite."""
         if self._accelerator.is_main_process:
-            step = self._done + 1
+            step = self.done + 1
             tracking.append(self._events, "not_finite", {"step": step, **self._samples(step)})
 
     def close(self) -> str:
@@ -87,7 +89,7 @@ class Progress:
         """The sums since the last logged step, of every process; each must ask."""
         mine = {name: float(value) for name, value in self._sums.items()}
         return {
-            "done": self._done,
+            "done": self.done,
             "summed": self._summed,
             "sums": gather_object([mine]),
             "spikes": self._spikes.state(),
@@ -98,7 +100,7 @@ class Progress:
         sums, processes = state["sums"], self._accelerator.num_processes
         here = sums[self._accelerator.process_index] if len(sums) == processes else _mean(sums)
         self._sums = {name: torch.tensor(value, device=self._accelerator.device) for name, value in here.items()}
-        self._summed, self._done = int(state["summed"]), int(state["done"])
+        self._summed, self.done = int(state["summed"]), int(state["done"])
         self._spikes.restore(state["spikes"])
 
     def _look_for_a_spike(self, step: Step) -> None:

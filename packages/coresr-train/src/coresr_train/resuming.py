@@ -37,7 +37,7 @@ def resumed(
         raise told[1]
     saved = checkpoints.read(told[0]) if told[0] else None
     lineage = _compared(run, facts, saved, out)
-    if saved and saved.state["about"]["machine"] != machine:
+    if accelerator.is_main_process and saved and saved.state["about"]["machine"] != machine:
         warnings.warn(
             f"resumed under {machine}, began under {saved.state['about']['machine']}: the data are the same, "
             "sums may differ in their last bits",

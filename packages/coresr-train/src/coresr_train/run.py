@@ -18,6 +18,7 @@ from coresr_train import config, feed
 from coresr_train.checkpoints import Saved
 from coresr_train.curriculum import first_run, second_run, started
 from coresr_train.ema import averaged
+from coresr_train.failing import told_apart
 from coresr_train.folder import SETTINGS, claimed
 from coresr_train.following import follow
 from coresr_train.length import Length
@@ -47,13 +48,18 @@ def train(run: Run, preset: str = "run") -> Path:
     refuse_missing(run)
     accelerator = start(run)
     try:
-        return _train(run, preset, accelerator)
+        out, stopped = _train(run, preset, accelerator)
     finally:
         accelerator.end_training()
+    if stopped:
+        if accelerator.is_main_process:
+            print(f"asked to stop: saved; go on with: {config.PROGRAM} --out {out} --resume")
+        raise SystemExit(PREEMPTED)
+    return out
 
 
-def _train(run: Run, preset: str, accelerator: Accelerator) -> Path:
-    """One run, and before it that of its first scale."""
+def _train(run: Run, preset: str, accelerator: Accelerator) -> tuple[Path, bool]:
+    """One run, and before it that of its first scale; its folder, and whether a signal asked to stop before its end."""
     given = feed.opened(Path(run.data.store), run) if run.data.store else None
     for one in (run, first_run(run, Path())) if run.first_scale else (run,):
         if given:
@@ -64,25 +70,28 @@ def _train(run: Run, preset: str, accelerator: Accelerator) -> Path:
             feed.refuse_misfits(run, store, accelerator.num_processes)
         run = replace(run, out=str(out), data=replace(run.data, store=str(store.path)))
         samples = feed.patches(run, store)
-        facts = {"data.sha256": store.sha256, "data.canary": feed.canary(samples)}
         machine = described(accelerator)
+        facts = {
+            "data.sha256": store.sha256,
+            "data.canary": feed.canary(samples),
+            "precision.used": str(machine["precision"]),
+        }
         saved, lineage = resumed(run, facts, machine, accelerator)
-        about = {
+        about: dict[str, Any] = {
             "preset": preset,
             "run": config.as_table(run),
             "facts": facts,
             "machine": machine,
             "lineage": lineage,
         }
-        if accelerator.is_main_process:
-            config.write_toml(out / SETTINGS, run)
+        if accelerator.is_main_process and saved is None:
+            config.write_toml(out / SETTINGS, about["run"])
         run = feed.normalised(run, store)
         if run.first_scale:
-            if saved is None:
-                _train(first_run(run, out), f"{preset}_x{run.first_scale}", accelerator)
+            if saved is None and _train(first_run(run, out), f"{preset}_x{run.first_scale}", accelerator)[1]:
+                return out, True
             run = second_run(run, out)
-        _go_on(run, store, samples, about=about, saved=saved, accelerator=accelerator)
-    return out
+        return out, _go_on(run, store, samples, about=about, saved=saved, accelerator=accelerator)
 
 
 def _go_on(
@@ -93,8 +102,8 @@ def _go_on(
     about: dict[str, Any],
     saved: Saved | None,
     accelerator: Accelerator,
-) -> None:
-    """From nothing, or from a checkpoint, to the end; SystemExit where a signal asked to stop."""
+) -> bool:
+    """From nothing, or from a checkpoint, to the end; whether a signal asked to stop before it."""
     set_seed(run.seed)
     network, about["origin"] = (build(run.model), saved.state["about"]["origin"]) if saved else started(run)
     network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
@@ -103,14 +112,13 @@ def _go_on(
         stopped = _followed(
             run, store, samples, network, about=about, saved=saved, trackers=trackers, accelerator=accelerator
         )
-        trackers.artefact(Path(run.out) / ("last.safetensors" if stopped else "best.safetensors"))
+        best = Path(run.out) / "best.safetensors"
+        if best.exists():
+            trackers.artefact(best)
         trackers.close()
     finally:
         trackers.close(failed=True)
-    if stopped:
-        if accelerator.is_main_process:
-            print(f"asked to stop: saved; go on with: {config.PROGRAM} --out {run.out} --resume")
-        raise SystemExit(PREEMPTED)
+    return stopped
 
 
 def _followed(
@@ -127,15 +135,17 @@ def _followed(
     """All steps, and whether a signal asked to stop before the last."""
     steps_per_epoch, first_step = samples.epoch / run.data.batch, saved.step if saved else 0
     average, interrupts = averaged(network, run.optim.ema_decay), Interrupts(accelerator)
-    length = Length(run, steps_per_epoch, accelerator)
-    progress = Progress(run, length, trackers, accelerator)
     judge = Judge(run, store, cast("Network", average.module), interrupts=interrupts, trackers=trackers, about=about)
+    terms = chosen(run.loss, accelerator.device)
+    length = Length(run, steps_per_epoch, accelerator)  # from here on its seconds count
+    progress = Progress(run, length, trackers, accelerator)
     counting: dict[str, Counting] = {"judge": judge, "length": length, "progress": progress}
     generator, training = _moving(run, network, average, counting, accelerator)
     if saved:
         restore(training, saved)
+        saved.tensors.clear()  # they are in their places now
     steps = fit(
-        supervised(generator, chosen(run.loss, accelerator.device)),
+        supervised(generator, terms),
         feed.batches(run, samples, accelerator, progress, first_step),
         optimizers=training.optimizers,
         learning_rate=_learning_rate(run, steps_per_epoch, length),
@@ -146,7 +156,7 @@ def _followed(
         parts=run.optim.accumulate,
         seed=run.seed,
     )
-    with interrupts.heard():
+    with interrupts.heard(), told_apart(progress, run.data.batch):
         stopped = follow(
             steps,
             first_step=first_step,

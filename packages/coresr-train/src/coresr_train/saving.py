@@ -7,7 +7,8 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from coresr_train import checkpoints
+from coresr_train import checkpoints, config
+from coresr_train.folder import SETTINGS
 from coresr_train.settings import Run
 from coresr_train.state import Training, collect
 
@@ -47,6 +48,8 @@ class Saving:
             try:
                 checkpoints.write(out, step, tensors, {"about": self._about, **state, "unvalidated": unvalidated})
                 checkpoints.rotate(out, keep=self._run.keep, spared={best, self._resumed_from})
+                if self._resumed_from:  # changes that were allowed: a resume compares with what a checkpoint says
+                    config.write_toml(out / SETTINGS, self._about["run"])
             except OSError as error:
                 told = [error]
         broadcast_object_list(told)

@@ -192,11 +192,11 @@ class Run:
     """Of the training step; auto: bf16 where the hardware computes it, fp16 on older GPUs, else fp32."""
     compile: bool = False
     """Train through torch.compile: a minute to start, then faster steps."""
-    seed: int = 0
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     save_every: Count = 0
     """Steps between checkpoints that a run can resume from; with 0, ten minutes. The end is always saved."""
     keep: Annotated[int, Ge(2)] = 2
-    """Checkpoints kept beside that of the best validation; two, for the newest may be damaged."""
+    """Newest checkpoints kept; two, for the newest may be damaged. One of the best validation stays as well."""
     resume: str = ""
     """Go on in the run folder: bare, from the newest whole checkpoint; or the folder of one."""
     allow_change: tuple[str, ...] = ()

@@ -98,10 +98,12 @@ def _take_apart(name: str, optimizer: Optimizer, moments: dict[str, Tensor]) -> 
                 moments[f"{name}.{number}.{key}"] = value
             else:
                 plain[str(number)][key] = value
-    return {"state": plain, "groups": json.loads(json.dumps(state["param_groups"]))}
+    return {"kind": _kind(optimizer), "state": plain, "groups": json.loads(json.dumps(state["param_groups"]))}
 
 
 def _put_together(optimizer: Optimizer, plain: Mapping[str, Any], moments: Mapping[str, Tensor]) -> None:
+    if plain["kind"] != _kind(optimizer):  # a change that was allowed: its moments mean something else
+        return
     state: dict[int, dict[str, Any]] = {int(number): dict(entries) for number, entries in plain["state"].items()}
     for name, tensor in moments.items():
         number, _, key = name.partition(".")
@@ -112,6 +114,10 @@ def _put_together(optimizer: Optimizer, plain: Mapping[str, Any], moments: Mappi
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 # laid out as an optimizer that was never saved has it: another order of additions has other bits
                 entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _kind(optimizer: Optimizer) -> str:
+    return type(getattr(optimizer, "optimizer", optimizer)).__name__  # within accelerate's wrapper
 
 
 def _groups(optimizer: Optimizer, groups: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Is the network good yet? Whole slices under coresr-eval's protocol; what is saved of it, and when to stop."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -92,12 +93,23 @@ class Judge:
 
     def state(self) -> dict[str, Any]:
         """What is best so far, and for how long nothing was better."""
-        return {"patience": self._patience.state(), "best": self._best, "best_step": self.best_step}
+        best = {"best": self._best, "best_step": self.best_step}
+        return {"metric": self._run.validation.metric, "patience": self._patience.state(), **best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Count on from there."""
-        self._patience.restore(state["patience"])
         self._best, self.best_step = str(state["best"]), int(state["best_step"])
+        if state["metric"] == self._run.validation.metric:
+            self._patience.restore(state["patience"])
+        if self._step_of_the_file() != self.best_step:
+            self._patience.best = -math.inf  # the file is of steps that are taken back: the next one is better
+
+    def _step_of_the_file(self) -> int:
+        """Of which validation the best weights in the run folder are."""
+        try:
+            return int(json.loads((Path(self._run.out) / BEST).read_bytes())["step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Means over the slices; nothing where the run was asked to stop before the last of them."""
@@ -142,10 +154,10 @@ class Judge:
             "valid": {"model": tracking.finite(scores), "bicubic": tracking.finite(self._bicubic)},
             "versions": {name: version(name) for name in ("coresr-data", "coresr-models", "coresr-train", "torch")},
         }
+        if "best" in names:  # said before it is so: after a crash between the two the file is written again
+            write_whole(out / BEST, json.dumps(tracking.finite(scores)).encode() + b"\n")
         for name in names:
             save(out / f"{name}.safetensors", self._network, self._run.model, provenance)
-        if "best" in names:
-            write_whole(out / BEST, json.dumps(tracking.finite(scores)).encode() + b"\n")
 
 
 def _upscaler(network: Network) -> Callable[[Tensor], Tensor]:

@@ -47,11 +47,12 @@ def write_whole(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.tmp")
     _write(aside, content, os.O_TRUNC, lasting=True)
     os.replace(aside, path)  # noqa: PTH105  # a crash suite stands at every call of os
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
@@ -72,11 +73,14 @@ def _lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
 
 
 def _write(path: Path, content: bytes, how: int, *, lasting: bool = False) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | how, 0o666)
     try:
         while content:
             content = content[os.write(handle, content) :]
         if lasting:
             os.fsync(handle)
+    except OSError as error:
+        said = f"{path} must be written, got {error.strerror}; free some space and go on with --resume"
+        raise OSError(error.errno, said) from error
     finally:
         os.close(handle)
