@@ -13,6 +13,7 @@ from coresr_train.settings import Run
 
 
 @pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 def test_a_compiled_run_learns_the_same_and_can_go_on_without(tiny_run: Run, tmp_path: Path) -> None:
     plain = load(train(replace(tiny_run, out=str(tmp_path / "plain"))) / "last.safetensors").model.state_dict()
     halfway = replace(tiny_run, compile=True)
