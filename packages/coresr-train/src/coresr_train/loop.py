@@ -45,6 +45,7 @@ def fit(
     keyed by seed, step and process. A step that overflows float16 is repeated with a smaller scale.
     FloatingPointError, before the weights move, where a gradient is not finite.
     """
+    bare = {name: accelerator.unwrap_model(net) for name, net in recipe.nets.items()}
     for step, batch in enumerate(batches, first_step):
         torch.manual_seed(key(seed, step, accelerator.process_index))
         rate = learning_rate(step)
@@ -56,7 +57,7 @@ def fit(
                 group["lr"] = rate
             with only(recipe.nets, phase.trains):
                 while skipped:
-                    losses = _gradients(recipe.nets, phase, shares, accelerator)
+                    losses = _gradients(recipe.nets, bare, phase, shares, accelerator)
                     norm = _clipped(recipe.nets, phase, clip, accelerator, step)
                     optimizer.step()
                     optimizer.zero_grad()
@@ -64,7 +65,7 @@ def fit(
             terms |= {f"{phase.name}/{name}": loss for name, loss in losses.items()}
             terms[f"{phase.name}/gradient_norm"] = norm
         for name, average in averages.items():
-            average.update_parameters(accelerator.unwrap_model(recipe.nets[name]))
+            average.update_parameters(bare[name])
         yield Step(number=step + 1, learning_rate=rate, terms=terms)
 
 
@@ -97,11 +98,11 @@ def only(nets: Nets, trains: tuple[str, ...]) -> Iterator[None]:
 
 
 def _gradients(
-    nets: Nets, phase: Phase, shares: list[tuple[Batch, Scratch]], accelerator: Accelerator
+    nets: Nets, bare: Nets, phase: Phase, shares: list[tuple[Batch, Scratch]], accelerator: Accelerator
 ) -> dict[str, Tensor]:
     """Add up the gradients of a batch's parts; each term's mean over them."""
     # a frozen net that DistributedDataParallel wraps would wait for gradients that never come
-    seen = {name: net if name in phase.trains else accelerator.unwrap_model(net) for name, net in nets.items()}
+    seen = {name: net if name in phase.trains else bare[name] for name, net in nets.items()}
     means: dict[str, Tensor] = {}
     for number, (part, scratch) in enumerate(shares, 1):
         with ExitStack() as stack:
