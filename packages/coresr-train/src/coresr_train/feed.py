@@ -152,6 +152,7 @@ def batches(
         except (RuntimeError, ConnectionError, EOFError) as error:
             if not workers:
                 raise
+            served._shutdown_workers()  # type: ignore[attr-defined]  # noqa: SLF001  # else torch tells of each kill, anywhere
             for worker in mine:
                 worker.kill()  # one that hangs would hold up the end, too
             raise worker_error(error, step + 1, run.data.batch) from error
