@@ -28,8 +28,8 @@ def test_benchmark_a_training_step_of_quick_x2(benchmark: BenchmarkFixture, fast
     def step() -> None:
         with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
             loss = charbonnier(network(lr), hr)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         stepper.step()
         stepper.zero_grad()
 
-    benchmark.pedantic(step, rounds=20, warmup_rounds=3)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(step, rounds=20, warmup_rounds=3)  # type: ignore[no-untyped-call]  # torch has no type for it

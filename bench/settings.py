@@ -80,7 +80,7 @@ def measure(spec: ModelSpec, settings: list[str], rounds: int) -> dict[str, list
 def under(setting: str, network: nn.Module, lr: Tensor) -> Callable[[], Tensor]:
     """One forward pass under a setting."""
     if setting.endswith("last"):
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
         lr = lr.contiguous(memory_format=torch.channels_last)
     upscale: Callable[[Tensor], Tensor] = torch.compile(network) if setting.startswith("compiled") else network
     return partial(_forward, upscale, lr, bfloat16="bfloat16" in setting)

@@ -185,7 +185,7 @@ def test_bfloat16_autocast_stays_within_five_percent_of_what_the_network_adds(sp
 def test_channels_last_gives_the_same_image(spec: ModelSpec) -> None:
     network, lr = lively(spec), image(spec, batch=2)
     exact = network(lr)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
     other = network(lr.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(other, exact, rtol=1e-5, atol=1e-5)
 

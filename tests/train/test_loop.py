@@ -81,7 +81,7 @@ def test_a_run_equals_a_bare_pytorch_loop_bit_by_bit() -> None:
     for step, batch in enumerate(batches(5)):
         loss = torch.stack(list(towards_hr({"generator": bare}, batch, {}).values())).sum()
         bare.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         torch.nn.utils.clip_grad_norm_(bare.parameters(), 100.0)
         with torch.no_grad():
             for parameter in bare.parameters():

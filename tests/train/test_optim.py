@@ -199,7 +199,7 @@ def test_muon_turns_the_hidden_layer_by_an_orthogonal_matrix_and_the_others_as_a
     beside.load_state_dict(network.state_dict())
     before = values(network)
     for net, name in ((network, "muon"), (beside, "adamw")):
-        steps = optimizer(net, settings(name, weight_decay=0.1))  # type: ignore[arg-type]
+        steps = optimizer(net, settings(name, weight_decay=0.1))  # type: ignore[arg-type]  # by name
         give_gradients(net, 0)
         steps.step()
     after, reference = values(network), values(beside)

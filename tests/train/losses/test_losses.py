@@ -21,7 +21,7 @@ def test_every_weight_of_the_settings_has_a_term_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {"perceptual", "lpips"}])
 def test_a_term_without_weights_is_the_function_of_its_name(name: str) -> None:
-    (term,) = chosen(replace(Loss(), **{name: 0.5}), CPU).values()  # type: ignore[arg-type]
+    (term,) = chosen(replace(Loss(), **{name: 0.5}), CPU).values()  # type: ignore[arg-type]  # by name
     assert term.of is getattr(losses, name)
 
 
@@ -43,7 +43,7 @@ def test_every_term_is_float32_under_autocast_and_reaches_every_pixel(name: str,
         assert torch.equal(of(sr.bfloat16(), hr.bfloat16()), of(sr.bfloat16().float(), hr.bfloat16().float()))
     assert plain.dtype == torch.float32
     assert plain.shape == ()
-    plain.backward()  # type: ignore[no-untyped-call]
+    plain.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
     assert sr.grad is not None
     assert sr.grad.isfinite().all()
     # steps and edges to opposite sides cancel exactly

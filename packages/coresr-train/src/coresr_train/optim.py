@@ -44,12 +44,12 @@ def optimizer(network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
         case "sgd":
             return torch.optim.SGD(groups, lr=rate, momentum=optim.momentum, nesterov=optim.momentum > 0)
         case "lion":
-            return _library(optim).Lion(groups, lr=rate, betas=(optim.momentum, LION_BETA2))  # type: ignore[no-any-return]
+            return _library(optim).Lion(groups, lr=rate, betas=(optim.momentum, LION_BETA2))  # type: ignore[no-any-return]  # no types
         case "muon":
             return _muon(network, optim)
         case "schedule_free":
             _refuse_schedules(optim)
-            return _library(optim).ScheduleFreeAdamW(groups, lr=rate, betas=betas, eps=epsilon)  # type: ignore[no-any-return]
+            return _library(optim).ScheduleFreeAdamW(groups, lr=rate, betas=betas, eps=epsilon)  # type: ignore[no-any-return]  # no types
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[Group]:
