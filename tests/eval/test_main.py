@@ -22,7 +22,8 @@ from coresr_data import Window, from_unit, imresize, open_store, prepare, to_uni
 from coresr_data.cli import run
 from coresr_data.formats.images import read_slice, write_slice
 from coresr_data.intensity import default_window
-from coresr_eval.__main__ import CROP, _crop, main
+from coresr_eval.__main__ import main
+from coresr_eval.commands.scoring import CROP, _crop
 from coresr_eval.fidelity import psnr, ssim
 from coresr_eval.inference import tiled
 from coresr_eval.protocol import Pair, Scored
