@@ -8,8 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coresr_data.datasets.operators import Operators
+from coresr_data.degrade.operators import Chain
 from coresr_data.intensity import to_unit
 from coresr_data.patches import Draw, draw, plan
+from coresr_data.resize import Separable
 from coresr_data.store import HR, LR, MASK, Core, Store, refuse_change, stamp_of
 from coresr_data.volume import Levels, Stamp
 
@@ -89,6 +92,10 @@ class WholeSlice:
     number: int
     lr: Tensor
     hr: Tensor
+    mask: Tensor | None = None
+    """(scale·h, scale·w) bool, True where there is rock; None where the core has no mask."""
+    operator: Separable | Chain | None = None
+    """How LR was made of HR; None where that is not known. See `Operators`."""
 
 
 def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
@@ -96,13 +103,16 @@ def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterat
     window, rows, arrays = store.manifest.window, store.rows(split), Arrays(store)
     if most is not None and most < len(rows):
         rows = [rows[round((i + 0.5) * len(rows) / most - 0.5)] for i in range(most)]
-    lr = LR.format(scale=store.scale)
+    lr, operators = LR.format(scale=store.scale), Operators(store)
     for core, row in rows:
+        mask = arrays(core, MASK) if core.masked else None
         yield WholeSlice(
             core=core.name,
             number=core.slices[row].number,
             lr=tensor(to_unit(arrays(core, lr)[row], window))[0],
             hr=tensor(to_unit(arrays(core, HR)[row], window))[0],
+            mask=None if mask is None else torch.from_numpy(mask[row if len(mask) > 1 else 0].copy()),
+            operator=operators(core, row),
         )
 
 
