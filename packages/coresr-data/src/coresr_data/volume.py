@@ -46,6 +46,8 @@ class Volume:
     """Of the sources when they were opened."""
     array: Any = None
     """What lies behind the slices, where it can be cut along any axis without reading the rest: `(z, y, x)`."""
+    cut: Callable[[int, slice, slice], Levels] | None = None
+    """Rows and columns of the i-th slice, where they can be read without the rest; `region` checks them."""
 
     def __post_init__(self) -> None:
         """Names that are bytes of no text are made printable, whatever the format (the class is frozen)."""
@@ -68,19 +70,40 @@ class Volume:
             raise IndexError(f"slice must be one of {len(self)}, got {index}")
         index %= len(self)
         name, path = self.names[index], self.source(index)
-        self._refuse_change(path)  # a mapped file that was cut short would end the process where it is read
-        try:
-            levels = self.read(index)
-        except (OSError, ValueError):
-            self._refuse_change(path)
-            raise
-        self._refuse_change(path)
+        levels = self._unchanged(index, self.read)
         if levels.shape != self.size or levels.dtype != self.dtype:
             raise ValueError(
                 f"slice {name} in {path.parent} must be {_say(self.size, self.dtype)} like {self.names[0]}, "
                 f"got {_say(levels.shape, levels.dtype)}; remove it, or crop or convert it to match"
             )
         refuse_bad_levels(levels, f"{name} in {path.parent}")
+        return levels
+
+    @property
+    def by_regions(self) -> bool:
+        """Whether `region` reads no more than it is asked for."""
+        return self.cut is not None or self.array is not None
+
+    def region(self, index: int, y: slice, x: slice) -> Levels:
+        """`self[index][y, x]`, checked the same way, without the rest of the slice where `by_regions`."""
+        if not self.by_regions:
+            return self[index][y, x]
+        name, path = self.names[index], self.source(index)
+        cut = self.cut or (lambda z, rows, columns: np.array(self.array[z, rows, columns], self.dtype, order="C"))
+        levels = self._unchanged(index, lambda z: cut(z, y, x))
+        refuse_bad_levels(levels, f"{name} in {path.parent} (rows {y.start}–{y.stop}, columns {x.start}–{x.stop})")
+        return levels
+
+    def _unchanged(self, index: int, read: Callable[[int], Levels]) -> Levels:
+        """What `read` answers, if the file stayed as it was when it was opened."""
+        path = self.source(index)
+        self._refuse_change(path)  # a mapped file that was cut short would end the process where it is read
+        try:
+            levels = read(index)
+        except (OSError, ValueError):
+            self._refuse_change(path)
+            raise
+        self._refuse_change(path)
         return levels
 
     def _refuse_change(self, path: Path) -> None:
@@ -192,6 +215,7 @@ def along(volume: Volume, axis: Axis) -> Volume:
         sources=volume.sources if one else (volume.sources[0].parent,),
         voxel_um=volume.voxel_um and ((y, z, x) if axis == "y" else (x, z, y)),
         array=None,
+        cut=None,
     )
 
 

@@ -71,4 +71,5 @@ def _part(volume: Volume, part: Part) -> Volume:
         size=(rows.stop - rows.start, columns.stop - columns.start),
         read=lambda index: np.ascontiguousarray(volume.read(kept[index])[rows, columns]),
         array=None,
+        cut=None,
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from coresr_data.formats.page import (
     refuse_page,
 )
 from coresr_data.formats.pieces import RefusedError, refusals, refuse_absent, refuse_shape
+from coresr_data.formats.tiles import in_tiles, tile_levels
 from coresr_data.volume import Levels, Volume, from_array, promised
 
 KIND = "TIFF stack"
@@ -59,13 +60,16 @@ def open_tiff(path: Path) -> Volume:
             dtype = np.dtype(first.dtype)
             start = first.dataoffsets[0] if first.dataoffsets else 0
             order = tiff.byteorder
+            cuttable = in_tiles(first)
         if stride is None:
             _refuse_unmapped(first, len(pages), depth)
         array = None if stride is None else _mapped(path, shape, dtype.newbyteorder(order), start, stride)
     if array is not None:
         return from_array(array, path, voxel_um=voxel_um)
-    read = _held(path, pages[0].offset, shape) if len(pages) < depth else _page_reader(path, pages)
-    return replace(promised(path, shape, dtype, read), voxel_um=voxel_um)
+    packed = len(pages) < depth
+    read = _held(path, pages[0].offset, shape) if packed else _page_reader(path, pages)
+    cut = None if packed or not cuttable else partial(_cut, path, pages)
+    return replace(promised(path, shape, dtype, read), voxel_um=voxel_um, cut=cut)
 
 
 def _depth(pages: int, first: Any) -> int:
@@ -132,6 +136,11 @@ def _page_reader(path: Path, pages: Sequence[Directory]) -> Callable[[int], Leve
             return page_levels(page, path, frame=index)
 
     return read
+
+
+def _cut(path: Path, pages: Sequence[Directory], index: int, y: slice, x: slice) -> Levels:
+    with refusals(path, f"page {index} of"), _page(path, pages[index].offset, index) as page:
+        return tile_levels(page, y, x)
 
 
 def _held(path: Path, offset: int, shape: tuple[int, int, int]) -> Callable[[int], Levels]:

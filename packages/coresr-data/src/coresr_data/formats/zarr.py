@@ -9,7 +9,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from coresr_data.volume import Levels, Volume, Voxel
 
 KIND = "Zarr folder"
 MOST_METADATA = 2**24  # bytes
+KEPT_SLAB = 2**26
+"""Bytes of the slices in one layer of chunks, up to which all of them are decoded at once and not region by region."""
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 CODECS = {
     *("blosc", "bytes", "bz2", "crc32c", "gzip", "lz4", "lzma", "shuffle", "sharding_indexed", "transpose", "zlib"),
@@ -58,7 +60,7 @@ def open_zarr(path: Path) -> Volume:
         refuse_dtype(array.dtype)
         if not any(file.is_file() and file.name not in METADATA for file in folder.rglob("*")):
             raise RefusedError("hold levels, got an array without a single chunk; replace it")
-        return volume_of(
+        volume = volume_of(
             path,
             kind=KIND,
             core=path.name.removesuffix(".zarr").removesuffix(".ome") or path.name,
@@ -68,6 +70,7 @@ def open_zarr(path: Path) -> Volume:
             voxel_um=_voxel(axes),
             source=next(folder / name for name in METADATA if (folder / name).is_file()),
         )
+        return replace(volume, cut=_cutter(array, path, shape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,3 +223,17 @@ def _reader(array: Any, shape: tuple[int, int, int]) -> Callable[[int], Levels]:
     leading = (0,) * (array.ndim - 3)
     chunk = array.chunks[-3] if array.ndim > 2 else 1
     return by_slabs(slab, shape=shape, chunk=chunk, itemsize=array.dtype.itemsize)
+
+
+def _cutter(array: Any, path: Path, shape: tuple[int, int, int]) -> Callable[[int, slice, slice], Levels] | None:
+    """Reads the chunks that a region touches, and no others; None where a slab of deep chunks is better kept."""
+    deep = array.chunks[-3] if array.ndim > 2 else 1
+    if deep > 1 and deep * shape[1] * shape[2] * array.dtype.itemsize <= KEPT_SLAB:
+        return None
+
+    def cut(index: int, y: slice, x: slice) -> Levels:
+        with refusals(path, KIND):
+            levels = np.asarray(array[(*(0,) * (array.ndim - 3), *(index,) * (array.ndim > 2), y, x)])
+            return levels.astype(levels.dtype.newbyteorder("="), order="C", copy=False)
+
+    return cut

@@ -99,6 +99,7 @@ def picked(volume: Volume, indices: Sequence[int]) -> Volume:
         sources=tuple(volume.source(i) for i in indices),
         read=lambda index: volume.read(indices[index]),
         array=None,
+        cut=None,
     )
 
 
