@@ -1,5 +1,6 @@
 """The one way to measure: raw values, shaved, each image for itself, everything wrong refused by name."""
 
+import json
 from dataclasses import FrozenInstanceError, asdict, replace
 from typing import Any
 
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coresr_eval.fidelity import psnr, ssim
-from coresr_eval.protocol import Pair, Protocol, Score, mean, score, score_image
+from coresr_eval.fidelity import mae, psnr, ssim
+from coresr_eval.protocol import Pair, Protocol, Score, differences, mean, refuse_different, score, score_image
 
 PROTOCOL = Protocol(scale=2, shave=2, grey="uint8, 0 → 0, 255 → 1", degradation="bicubic")
 
@@ -55,12 +56,79 @@ def test_pairs_are_taken_one_at_a_time_as_they_are_asked_for() -> None:
     assert taken == [0]
 
 
-@pytest.mark.parametrize("changed", [{"shave": 0}, {"data_range": 2.0}, {"ssim_window": 5}, {"ssim_sigma": 1.0}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"shave": 0},
+        {"quantise": True, "data_range": 255.0},
+        {"luma": True},
+        {"psnr_epsilon": 1e-8},
+        {"ssim_window": 5},
+        {"ssim_sigma": 1.0},
+        {"ssim_sigma": None},
+        {"ssim_border": "reflect"},
+        {"ssim_covariance": "sample"},
+    ],
+)
 def test_every_number_of_the_protocol_counts(changed: dict[str, Any]) -> None:
     one = pair()
     sr = nearest(one.lr[None, None])[0, 0]
     other = replace(PROTOCOL, **changed)
     assert score_image("m", sr, one, PROTOCOL) != score_image("m", sr, one, other)
+
+
+def test_images_are_multiplied_by_the_range_so_that_a_wider_one_is_worth_the_same() -> None:
+    one = pair()
+    sr = nearest(one.lr[None, None])[0, 0]
+    found, wide = (
+        score_image("m", sr, one, protocol) for protocol in (PROTOCOL, replace(PROTOCOL, data_range=65535.0))
+    )
+    assert wide.psnr == pytest.approx(found.psnr, abs=1e-9)
+    assert (wide.ssim, wide.mae) == pytest.approx((found.ssim, found.mae), abs=1e-12)
+
+
+def test_images_too_small_for_the_window_are_seen_through_the_small_one() -> None:
+    one = pair(height=5, width=9)  # 10 pixels, less two on each side
+    sr = nearest(one.lr[None, None])[0, 0]
+    wanted = ssim(sr[None, None], one.hr[None, None], data_range=1.0, shave=2, window=5).item()
+    assert score_image("m", sr, one, PROTOCOL).ssim == wanted
+    assert score_image("m", sr, one, replace(PROTOCOL, ssim_small_window=3)).ssim != wanted
+    with pytest.raises(ValueError, match="window must be odd and at most the shaved image's shorter side 6, got 7"):
+        score_image("m", sr, one, replace(PROTOCOL, ssim_small_window=7))
+
+
+def test_only_what_lies_inside_the_mask_is_compared() -> None:
+    one = pair(height=16, width=16)
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[8:24, 8:24] = True
+    sr = one.hr + 0.1 * torch.randn_like(one.hr)
+    found = score_image("m", sr, replace(one, mask=mask), PROTOCOL)
+    hurt = sr.where(mask, sr + 5)
+    again = score_image("m", hurt, replace(one, mask=mask), PROTOCOL)
+    assert (found.psnr, found.mae) == (again.psnr, again.mae)
+    assert found.ssim == pytest.approx(again.ssim, abs=1e-14)
+    assert found.mae == mae(sr[None, None], one.hr[None, None], data_range=1.0, shave=2, mask=mask).item()
+    assert found.drift == again.drift
+
+
+def test_the_drift_is_from_hr_whatever_lr_is() -> None:
+    one = pair()
+    for lr in (one.lr, one.lr + 0.2):
+        found = score_image("m", one.hr + 0.01, replace(one, lr=lr), PROTOCOL)
+        assert found.drift == pytest.approx(0.01, abs=1e-6)
+
+
+def test_what_the_operator_makes_of_an_image_is_held_against_lr() -> None:
+    def operator(hr: Tensor) -> Tensor:
+        assert hr.dtype == torch.float64
+        return functional.avg_pool2d(hr, 2)
+
+    one = replace(pair(), operator=operator)
+    sr = nearest(one.lr[None, None])[0, 0]
+    assert score_image("m", sr, one, PROTOCOL).lr_psnr == pytest.approx(float("inf"))
+    found = score_image("m", sr + 0.01, one, replace(PROTOCOL, data_range=255.0, quantise=True))  # raw all the same
+    assert found.lr_psnr == pytest.approx(40, abs=1e-4)
+    assert score_image("m", sr, pair(), PROTOCOL).lr_psnr is None
 
 
 def test_values_are_neither_clipped_nor_quantised_before_scoring() -> None:
@@ -112,12 +180,22 @@ def test_the_protocol_says_everything_beside_its_numbers_and_cannot_be_changed()
         "shave": 2,
         "degradation": "bicubic",
         "grey": "uint8, 0 → 0, 255 → 1",
+        "self_ensemble": False,
+        "tile": None,
+        "convention": "coresr",
         "data_range": 1.0,
+        "quantise": False,
+        "luma": False,
+        "psnr_epsilon": 0.0,
         "ssim_window": 7,
+        "ssim_small_window": 5,
         "ssim_sigma": 1.5,
+        "ssim_border": "valid",
+        "ssim_covariance": "population",
         "precision": PROTOCOL.precision,
         "pooling": "mean over images of each image's own score",
     }
+    assert json.loads(json.dumps(asdict(PROTOCOL))) == asdict(PROTOCOL)
     with pytest.raises(FrozenInstanceError):
         PROTOCOL.shave = 0  # type: ignore[misc]
     with pytest.raises(TypeError):
@@ -133,4 +211,41 @@ def test_the_mean_of_nothing_is_not_a_number() -> None:
 def test_scores_are_plain_numbers() -> None:
     found = score_image("m", nearest(torch.rand(1, 1, 10, 12))[0, 0], pair(), PROTOCOL)
     assert isinstance(found, Score)
-    assert (type(found.psnr), type(found.ssim)) == (float, float)
+    assert {type(value) for value in (found.psnr, found.ssim, found.mae, found.drift)} == {float}
+
+
+@pytest.mark.parametrize("field", asdict(PROTOCOL))
+def test_a_difference_in_any_field_is_named_with_both_values_and_refused(field: str) -> None:
+    ours = asdict(PROTOCOL)
+    theirs = json.loads(json.dumps({**ours, field: "other"}))
+    assert differences(ours, theirs) == (f"{field} ({ours[field]!r} and 'other')",)
+    assert differences(PROTOCOL, theirs) == differences(ours, theirs)
+    del theirs[field]
+    assert differences(theirs, ours) == (f"{field} (not said and {ours[field]!r})",)
+    with pytest.raises(ValueError, match=f"one and two differ in {field}"):
+        refuse_different({"one": ours, "two": theirs})
+
+
+def test_equal_protocols_do_not_differ_after_a_round_trip_through_json() -> None:
+    found = json.loads(json.dumps(asdict(PROTOCOL)))
+    assert differences(PROTOCOL, found) == ()
+    refuse_different({"a": asdict(PROTOCOL), "b": found, "c": dict(reversed(found.items()))})
+    refuse_different({"a": found})
+    refuse_different({})
+
+
+def test_every_table_that_differs_from_the_first_is_named_with_its_fields() -> None:
+    one = asdict(PROTOCOL)
+    message = (
+        "^tables must be of one protocol to stand side by side, got others: "
+        r"a and b differ in shave \(2 and 4\), new \(not said and \[1\]\); a and d differ in tile \(None and 64\); "
+        "score them again under one$"
+    )
+    with pytest.raises(ValueError, match=message):
+        refuse_different({"a": one, "b": {**one, "shave": 4, "new": [1]}, "c": one, "d": {**one, "tile": 64}})
+
+
+def test_a_protocol_that_is_no_table_of_fields_is_refused() -> None:
+    wrong: Any = {"a": asdict(PROTOCOL), "b": ["shave", 2]}
+    with pytest.raises(ValueError, match="protocol of b must be a mapping of its fields, got .'shave', 2."):
+        refuse_different(wrong)
