@@ -1,0 +1,230 @@
+import csv
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coresr_eval.cli import Parser, UsageError
+from coresr_eval.commands import comparing
+from coresr_eval.protocol import Protocol, Score
+from coresr_eval.report import summary, write_json, write_scores
+from coresr_eval.statistics import BASELINE
+
+PROTOCOL = Protocol(scale=2, shave=2, degradation="bicubic", grey="uint8, 0 → 0, 255 → 1")
+IMAGES = [(core, number) for core in ("=coal", "b", "c", "d") for number in range(6)]
+BICUBIC = dict(zip(IMAGES, np.random.default_rng(0).normal(33, 1, 24), strict=True))
+
+
+def scored(
+    folder: Path,
+    model: str = "net",
+    *,
+    gain: float = 3.0,
+    seed: int = 1,
+    shave: int = 2,
+    images: list[tuple[str, int]] = IMAGES,
+    store: str | None = None,
+    shift: float = 0.0,
+) -> Path:
+    """What `score` leaves: a network that gains so much over bicubic, give or take 0.05 dB an image."""
+    noise = np.random.default_rng(seed).normal(0, 0.05, len(images))
+    scores = []
+    for (core, number), extra in zip(images, noise, strict=True):
+        base = BICUBIC[core, number] + shift
+        for name, psnr in ((BASELINE, base), (model, base + gain + extra)):
+            mae = 10 ** (-psnr / 20)
+            scores.append(Score(model=name, core=core, slice=number, psnr=psnr, ssim=1 - mae, mae=mae))
+    folder.mkdir(parents=True)
+    write_scores(folder / "scores.csv", scores)
+    protocol = asdict(PROTOCOL) | {"shave": shave}
+    write_json(folder / "summary.json", summary(protocol, scores) | ({"store": store} if store else {}))
+    return folder
+
+
+def run(*arguments: object) -> None:
+    parser = Parser()
+    comparing.add(parser.add_subparsers())
+    options = parser.parse_args(["compare", *map(str, arguments)])
+    options.command(options)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def seeds(at: Path) -> list[str]:
+    """Three seeds of a recipe, three of an equal one, three of a worse one, as arguments."""
+    models = [("wide", 3.0, 1), ("wide again", 3.0, 11), ("narrow", 2.0, 21)]
+    return [
+        f"{name}={scored(at / f'{name} {seed}', gain=gain, seed=seed)}"
+        for name, gain, first in models
+        for seed in range(first, first + 3)
+    ]
+
+
+def test_seeds_of_one_recipe_are_one_row_and_only_the_worse_recipe_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(*seeds(tmp_path), "--out", tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    rows = {row["model"]: row for row in found["rows"]}
+    assert {name: row["runs"] for name, row in rows.items()} == {"wide": 3, "wide again": 3, "narrow": 3, BASELINE: 1}
+    assert rows["narrow"]["gain"] == pytest.approx(2, abs=0.03)
+    assert rows["narrow"]["gain_low"] < 2.02
+    assert [rows[name]["letters"] for name in ("wide", "wide again", "narrow", BASELINE)] == ["a", "a", "b", "c"]
+    verdicts = {frozenset((pair["one"], pair["other"])): pair["verdict"] for pair in found["pairs"]}
+    assert verdicts.pop(frozenset(("wide", "wide again"))) in ("equivalent", "not distinguishable")
+    assert set(verdicts.values()) == {"different"}
+    assert found["protocol"] == asdict(PROTOCOL)
+    assert len(found["tables"]["narrow"]) == 3
+    printed = capsys.readouterr().out
+    assert "psnr dB of 24 images of 4 cores, 95 % intervals" in printed
+    assert "wide again" in printed
+    assert "different (these recipes)" in printed
+    assert all(note in printed for note in found["notes"])
+
+
+def test_tables_hold_what_was_compared_and_disarm_names(tmp_path: Path) -> None:
+    run(scored(tmp_path / "a"), scored(tmp_path / "b", "@other"), "--out", tmp_path / "out")
+    rows = rows_of(tmp_path / "out" / "comparison.csv")
+    assert {row["model"] for row in rows} == {"net", "'@other", BASELINE}
+    exact = {row["model"]: row for row in json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]}
+    net = next(row for row in rows if row["model"] == "net")
+    assert list(net) == ["model", "runs", "n", "mean", "low", "high", "gain", "gain_low", "gain_high", "letters"]
+    assert float(net["gain_high"]) == pytest.approx(exact["net"]["gain_high"], rel=1e-7)
+    assert (net["runs"], net["n"]) == ("1", "24")
+    pairs = rows_of(tmp_path / "out" / "pairs.csv")
+    assert len(pairs) == 3
+    assert {pair["verdict"] for pair in pairs} <= {"different", "equivalent", "not distinguishable"}
+    assert (
+        "these two files only"
+        in {frozenset((p["one"], p["other"])): p for p in pairs}[frozenset(("net", "'@other"))]["about"]
+    )
+
+
+def test_the_page_shows_every_model(tmp_path: Path) -> None:
+    run(*seeds(tmp_path), "--out", tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert all(name in page for name in ("wide again", "narrow", BASELINE))
+
+
+def test_other_metrics_are_compared_on_request(tmp_path: Path) -> None:
+    tables = [scored(tmp_path / "a", "good", gain=4), scored(tmp_path / "b", "fair", gain=1, seed=2)]
+    for metric, best in (("ssim", "good"), ("mae", "good")):
+        run(*tables, "--out", tmp_path / metric, "--metric", metric)
+        found = json.loads((tmp_path / metric / "compare.json").read_text())
+        assert (found["metric"], found["unit"], found["margin"]) == (metric, "", 0)
+        assert [row["model"] for row in found["rows"]] == [best, "fair", BASELINE]
+
+
+def test_the_margin_is_that_of_the_user(tmp_path: Path) -> None:
+    tables = [scored(tmp_path / "a", "one"), scored(tmp_path / "b", "two", seed=2)]
+    for margin, verdict in (("1", "equivalent"), ("0", "not distinguishable")):
+        run(*tables, "--out", tmp_path / margin, "--margin", margin)
+        found = json.loads((tmp_path / margin / "compare.json").read_text())
+        pair = next(pair for pair in found["pairs"] if BASELINE not in (pair["one"], pair["other"]))
+        assert (found["margin"], pair["verdict"]) == (float(margin), verdict)
+    with pytest.raises(UsageError, match="--margin must be 0 or more, got -1"):
+        run(*tables, "--out", tmp_path / "out", "--margin", "-1")
+
+
+def test_a_folder_whose_name_holds_an_equals_sign_is_a_folder(tmp_path: Path) -> None:
+    run(scored(tmp_path / "width=3"), scored(tmp_path / "b", "other", seed=2), "--out", tmp_path / "out")
+    run(f"named={tmp_path / 'width=3'}", tmp_path / "b", "--out", tmp_path / "again")
+    rows = json.loads((tmp_path / "again" / "compare.json").read_text())["rows"]
+    assert {row["model"] for row in rows} == {"named", "other", BASELINE}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shave": 4}, r"b.* differ in shave \(2 and 4\)"),
+        ({"images": IMAGES[1:]}, r"same images, got 1 that one lacks, such as core '=coal' slice 0"),
+        ({"store": "ffff"}, r"one store, got aaaa and ffff"),
+        ({"shift": 0.02}, r"bicubic must have the same PSNR in all tables, got [0-9.]+ and [0-9.]+ dB on core"),
+    ],
+)
+def test_tables_of_other_data_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    first = scored(tmp_path / "a", store="aaaa")
+    other = scored(tmp_path / "b", "other", **change)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message):
+        run(first, other, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bicubic_of_another_machine_is_the_same_bicubic(tmp_path: Path) -> None:
+    tables = scored(tmp_path / "a"), scored(tmp_path / "b", "other", shift=0.0005, store="aaaa")
+    run(*tables, "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "compare.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("{a}", "{a}"), "each DIR must be given once"),
+        (("x={a}", "y={a}"), "each DIR must be given once"),
+        (("{a}", "{b}"), r"names of their own, got 'net' 2 times; write NAME=DIR"),
+        (("net={a}", "{b}"), r"names of their own, got 'net' 2 times"),
+        (("bicubic={a}",), "NAME must be a name other than bicubic"),
+        (("={a}",), "NAME must be a name other than bicubic"),
+    ],
+)
+def test_names_that_do_not_say_which_is_which_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    a, b = scored(tmp_path / "a"), scored(tmp_path / "b", seed=2)
+    with pytest.raises(UsageError, match=message):
+        run(*(name.format(a=a, b=b) for name in names), "--out", tmp_path / "out")
+
+
+def test_a_copy_is_no_other_seed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="different seeds, got the same scores twice"):
+        run(f"x={scored(tmp_path / 'a')}", f"x={scored(tmp_path / 'b')}", "--out", tmp_path / "out")
+
+
+def test_a_folder_without_scores_is_missing_input(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere must hold scores\.csv, got none"):
+        run(tmp_path / "nowhere", "--out", tmp_path / "out")
+    (scored(tmp_path / "a") / "summary.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"must hold summary\.json"):
+        run(tmp_path / "a", "--out", tmp_path / "out")
+
+
+HEAD = "model,core,slice,psnr,ssim\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("summary.json", "{", "summary.json must be JSON"),
+        ("summary.json", "[" * 100_000, "summary.json must be JSON"),
+        ("summary.json", "[]", "must hold a protocol"),
+        ("summary.json", '{"protocol": 3}', "must hold a protocol"),
+        ("scores.csv", "", "must be of bicubic and one model, got none"),
+        ("scores.csv", HEAD + "bicubic,a,1,30,0.5\n", "must be of bicubic and one model, got bicubic"),
+        ("scores.csv", HEAD + "net,a,1,30,0.5\n", "must be of bicubic and one model, got net"),
+        ("scores.csv", HEAD + "bicubic,a,1,30,0.5\nx,a,1,30,0.5\ny,a,1,30,0.5\n", "got bicubic, x, y"),
+        ("scores.csv", HEAD + "bicubic,a,1,30,0.5\nx,a,2,30,0.5\n", "same images for bicubic and x"),
+        ("scores.csv", HEAD + 2 * "bicubic,a,1,30,0.5\n", "each image once, got core 'a' slice 1 2 times"),
+        ("scores.csv", HEAD + "bicubic,a,one,30,0.5\n", "must be a table that score wrote"),
+        ("scores.csv", HEAD + "bicubic,a,1,much,0.5\n", "must be a table that score wrote"),
+        ("scores.csv", HEAD + "bicubic\n", "must be a table that score wrote"),
+        ("scores.csv", "name,core,slice\nbicubic,a,1\n", "must be a table that score wrote"),
+        ("scores.csv", HEAD + 'bicubic,"a\n', "must be a table that score wrote"),
+        ("scores.csv", HEAD + "bicubic,\udcff,1,30,0.5\n", "must be a table that score wrote"),
+    ],
+)
+def test_files_that_score_did_not_write_are_refused(tmp_path: Path, file: str, text: str, message: str) -> None:
+    folder = scored(tmp_path / "a")
+    (folder / file).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=message):
+        run(folder, "--out", tmp_path / "out")
+
+
+def test_a_metric_that_was_not_taken_or_has_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"lr_psnr of 'bicubic' must be finite on all images, got none of some"):
+        run(scored(tmp_path / "a"), "--out", tmp_path / "out", "--metric", "lr_psnr")
+    with pytest.raises(ValueError, match=r"psnr of 'net' must be finite on all images, got inf"):
+        run(scored(tmp_path / "b", gain=math.inf), "--out", tmp_path / "out")
