@@ -1,46 +1,146 @@
-"""`upscale MODEL IN OUT`: the super-resolved image of a slice, in its own bit depth."""
+"""`upscale MODEL IN OUT`: the super-resolved slice, stack or volume, in its own bit depth, tile by tile."""
 
+import hashlib
+import json
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from coresr_data import Window, from_unit, to_unit
-from coresr_data.formats.images import SUFFIXES, look, read_slice, write_slice
-from coresr_data.intensity import clipped_share
+from coresr_data import Window
+from coresr_data.commands.opening import add_opening
+from coresr_data.formats import open_volume
+from coresr_data.output import FOREIGN, SUFFIXES
+from coresr_data.volume import AXES, Stamp, Volume, along, stamped
+from coresr_eval import __version__
 from coresr_eval.cli import Commands, UsageError
-from coresr_eval.commands.loading import MODEL, find_model, model_window
+from coresr_eval.commands.loading import MODEL, Model, find_model, model_window
+from coresr_eval.commands.sharing import together
+from coresr_eval.commands.volumes import Network, Work, write
+from coresr_models.checkpoint import sha256
+
+BICUBIC_REACH = 2
+"""LR pixels to each side that a pixel of `Bicubic` sees."""
 
 
 def add(commands: Commands) -> None:
     """Declare the command."""
-    enlarge = commands.add_parser("upscale", help="super-resolve one slice, keeping its bit depth")
+    enlarge = commands.add_parser("upscale", help="super-resolve a slice, a stack or a volume, keeping its bit depth")
     enlarge.add_argument("model", metavar="MODEL", help=MODEL)
-    enlarge.add_argument("input", type=Path, metavar="IN", help="a grey PNG or TIFF slice of any size")
-    enlarge.add_argument("output", type=Path, metavar="OUT", help="PNG or TIFF, by its suffix")
+    enlarge.add_argument("input", type=Path, metavar="IN", help="grey slices of any size, in any format prepare reads")
+    enlarge.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help="a .tif, .npy, .mhd or .zarr, a folder of slices, or .png of one slice; goes on where a run stopped",
+    )
     enlarge.add_argument("--scale", type=int, help="for bicubic, which has none of its own")
     enlarge.add_argument(
         "--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="grey levels that become 0 and 1"
     )
     enlarge.add_argument("--tile", type=int, default=512, help="side of a tile in LR pixels (default 512)")
+    enlarge.add_argument(
+        "--overlap", type=int, metavar="N", help="blend tiles by N LR pixels, where a network must see the whole slice"
+    )
+    enlarge.add_argument(
+        "--self-ensemble", action="store_true", help="mean over the eight orientations of each slice, in eight times"
+    )
+    enlarge.add_argument("--axis", choices=AXES, default="z", help="what the slices lie across (default z)")
+    add_opening(enlarge)
     enlarge.set_defaults(command=_upscale)
 
 
 def _upscale(options: Namespace) -> None:
-    if options.output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"OUT must end in {', '.join(SUFFIXES)}, got {options.output}")
-    if options.output.exists() and options.output.samefile(options.input):
-        raise FileExistsError(f"OUT must not be IN, got {options.output} twice; name another file")
-    levels, voxel = read_slice(options.input), look(options.input).voxel_um
-    model = find_model(options.model, options.scale, tile=options.tile)
-    window = Window(*options.window) if options.window else model_window(model, levels.dtype)
-    with torch.inference_mode():
-        sr = model.upscale(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0]
-    if not sr.isfinite().all():
-        raise ValueError(f"the image of {options.input} must be finite, got {int((~sr.isfinite()).sum())} bad pixels")
-    image, clipped = from_unit(sr.numpy(), window, levels.dtype), clipped_share(sr.numpy(), window, levels.dtype)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    write_slice(options.output, image, voxel_um=voxel and (voxel[1] / model.scale, voxel[2] / model.scale))
-    print(f"{options.output}: {sr.shape[0]}×{sr.shape[1]} {levels.dtype}, from {levels.shape[0]}×{levels.shape[1]}")
-    clipping = f"{100 * clipped:.3f} % of pixels clipped to {levels.dtype}"
-    print(f"grey window {window.low:g} {window.high:g}, {clipping}")
+    suffix = options.output.suffix.lower()
+    if suffix != ".png" and suffix in FOREIGN:
+        raise UsageError(f"OUT must end in .png, {', '.join(SUFFIXES)} or be a folder, got {options.output}")
+    with torch.inference_mode(), together() as processes:
+        if processes.rank == 0:  # the others come later, when it may have appeared
+            _refuse_taken(options)
+        model = find_model(options.model, options.scale, tile=options.tile)
+        volume = open_volume(options.input, raw=options.raw, variable=options.variable)
+        window = Window(*options.window) if options.window else model_window(model, volume.dtype)
+        work = Work(
+            volume=along(volume, options.axis),
+            network=_network(model),
+            window=window,
+            tile=options.tile,
+            overlap=options.overlap,
+            self_ensemble=options.self_ensemble,
+        )
+        if suffix == ".png" and (len(work.volume) > 1 or volume.dtype not in (np.uint8, np.uint16)):
+            held = f"{len(work.volume)} slice{'s' * (len(work.volume) > 1)} of {volume.dtype}"
+            raise UsageError(
+                f"OUT must be a .tif for {held}, got {options.output}; PNG holds one slice of 8 or 16 bits"
+            )
+        clipped, new, total = write(work, options.output, _digest(options, work, volume), processes)
+        if processes.rank == 0:
+            _tell(options, work, clipped=clipped, new=new, total=total)
+
+
+def _refuse_taken(options: Namespace) -> None:
+    if options.output.exists():
+        if options.input.exists() and options.output.samefile(options.input):
+            raise FileExistsError(f"OUT must not be IN, got {options.output} twice; name another file")
+        raise FileExistsError(f"OUT must be new, got {options.output}, which is there; remove it or name another")
+
+
+def _network(model: Model) -> Network:
+    """What runs, where, and what it states of itself; of bicubic, too."""
+    if model.checkpoint is None:
+        return Network(model.upscale, model.scale, 1, BICUBIC_REACH, torch.device("cpu"))
+    network = model.checkpoint.model
+    device = next(network.parameters()).device
+    return Network(network, network.scale, network.multiple_of, network.receptive_field, device)
+
+
+def _digest(options: Namespace, work: Work, volume: Volume) -> str:
+    """Of all that decides the levels: another model, window or source does not go on with the same output."""
+    model = Path(options.model)
+    weights = model / "best.safetensors" if model.is_dir() else model
+    said: dict[str, Any] = {
+        "model": "bicubic" if options.model == "bicubic" else sha256(weights),
+        "scale": work.network.scale,
+        "sources": [[path.name, *stamp] for path, stamp in sorted(_stamps(options.input, volume).items())],
+        "raw": str(options.raw),
+        "variable": options.variable,
+        "axis": options.axis,
+        "window": list(work.window),
+        "tile": options.tile,
+        "overlap": options.overlap,
+        "self_ensemble": options.self_ensemble,
+        "machine": [work.network.device.type, torch.__version__, __version__],
+    }
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _stamps(source: Path, volume: Volume) -> dict[Path, Stamp]:
+    """Of every file that the levels may come from, headers and chunks too."""
+    beside = [source] if source.is_file() else []
+    if source.is_dir() and len(volume.sources) == 1:
+        beside = [path for path in source.rglob("*") if path.is_file()]
+    return {**stamped(beside), **volume.stamps}
+
+
+def _tell(options: Namespace, work: Work, *, clipped: int, new: int, total: int) -> None:
+    """What was written, and what a reader must know of it."""
+    volume, dtype = work.volume, work.volume.dtype
+    slices = "" if len(volume) == 1 else f"{len(volume)} slices of "
+    made, given = ("×".join(map(str, size)) for size in (work.size, volume.size))
+    print(f"{options.output}: {slices}{made} {dtype}, from {given}")
+    if work.voxel_um is None:
+        print("voxel not said by IN")
+    else:
+        sides = "×".join(f"{side:g}" for side in work.voxel_um)
+        print(f"voxel {sides} µm: {work.network.scale} times finer in the plane of the slices, their distance is kept")
+    if options.axis != "z":
+        print(f"slices across {options.axis}: OUT lies ({options.axis}, {'z, x' if options.axis == 'y' else 'z, y'})")
+    if not work.by_tiles:
+        how = f"from tiles blended by {work.overlap} LR pixels" if work.overlap else "whole"
+        print(f"slices were made {how}, for this network is not exact in tiles")
+    share = 100 * clipped / max(1, new)
+    of = "pixels" if new == total else f"the {100 * new / total:.1f} % of pixels that were left to write were"
+    said = f"{share:.3f} % of {of} clipped to {dtype}"
+    print(f"grey window {work.window.low:g} {work.window.high:g}, {said}")

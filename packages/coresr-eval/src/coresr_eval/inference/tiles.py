@@ -1,0 +1,210 @@
+"""Any size, tile by tile: exact at the seams where the network's reach is known, blended where it spans the image."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coresr_eval.inference.backing_off import halved, let_go, ran_out
+from coresr_eval.inference.blending import weights
+
+Upscale = Callable[[Tensor], Tensor]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An LR image that is read by regions."""
+
+    read: Callable[[slice, slice], Tensor]
+    """Rows and columns → `(b, c, rows, columns)`, on the device of the network."""
+    size: tuple[int, int]
+    """Height and width."""
+
+
+class Tiles:
+    """Super-resolves regions of images of any size; where memory is short it halves its tiles, for good.
+
+    Each tile is computed with `receptive_field` more LR pixels on every side and cropped, so that the seams are exact.
+    With None, for a network whose statistics span the image, every region asked for is computed from the whole image.
+    """
+
+    def __init__(
+        self, upscale: Upscale, *, scale: int, multiple_of: int = 1, receptive_field: int | None, tile: int = 512
+    ) -> None:
+        if tile < 1:
+            raise ValueError(f"tile must be 1 LR pixel or more, got {tile}")
+        self._upscale, self._scale, self._multiple = upscale, scale, multiple_of
+        self._reach = receptive_field
+        self._halo = 0 if receptive_field is None else _up(receptive_field, multiple_of)
+        self.side = _up(tile, multiple_of)
+        """Of a tile without its halo, in LR pixels: on the network's grid, and no more than memory allows."""
+
+    def region(self, source: Source, y: slice, x: slice) -> Tensor:
+        """SR of the LR rows `y` and columns `x`, `(b, c, scale·rows, scale·columns)`.
+
+        Their starts must be multiples of `multiple_of`. MemoryError where the smallest tile does not fit.
+        """
+        if self._reach is None or max(y.stop - y.start, x.stop - x.start) <= self.side:
+            side = None if self._reach is None else max(y.stop - y.start, x.stop - x.start)
+            sr = self._attempted(lambda: self._exact(source, y, x), side)
+            if sr is not None:
+                return sr
+        parts = ((part_y, part_x) for part_y in _cut(y, self.side) for part_x in _cut(x, self.side))
+        return self._assembled(source, y, x, list(parts))
+
+    def blended(self, source: Source, overlap: int) -> Tensor:
+        """SR of the whole image from tiles that see `overlap` LR pixels beyond their borders, faded into one another.
+
+        Not the image that the network gives as a whole, but without seams: for networks whose statistics span the
+        image, or whose reach costs too much. The fading windows sum to exactly 1. ValueError unless a tile is at least
+        twice as wide as the overlap.
+        """
+        overlap = _up(overlap, self._multiple)
+        while True:
+            if not 0 < 2 * overlap <= self.side:
+                raise ValueError(
+                    f"overlap must be from 1 to half a tile of {self.side} LR pixels, got {overlap}; take larger tiles"
+                )
+            sr = self._attempted(lambda: self._faded(source, overlap), self.side)
+            if sr is not None:
+                return sr
+
+    def _attempted(self, compute: Callable[[], Tensor], side: int | None) -> Tensor | None:
+        """What `compute` answers; None where it ran out of memory and tiles smaller than `side`, if any, may do."""
+        try:
+            return compute()
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            half = halved(side, self._multiple) if side else None
+            if half is None:
+                what = f"a tile of {side} LR pixels and its halo" if side else "the image whole, for its statistics"
+                raise MemoryError(
+                    f"memory must hold {what} in this network, got too little ({_line(error)}); "
+                    "free some, or blend tiles by an overlap"
+                ) from error
+        let_go()  # out here, where the failed attempt's tensors are gone
+        self.side = half
+        _log.warning("memory is short for tiles of %d LR pixels: going on with %d", side, half)
+        return None
+
+    def _assembled(self, source: Source, y: slice, x: slice, parts: list[tuple[slice, slice]]) -> Tensor:
+        whole: Tensor | None = None
+        for part_y, part_x in parts:
+            sr = self.region(source, part_y, part_x)
+            if whole is None:
+                whole = sr.new_empty(*sr.shape[:2], self._scale * (y.stop - y.start), self._scale * (x.stop - x.start))
+            whole[..., _scaled(part_y, self._scale, y.start), _scaled(part_x, self._scale, x.start)] = sr
+        if whole is None:
+            raise ValueError(f"region must hold LR pixels, got rows {y} and columns {x}")
+        return whole
+
+    def _exact(self, source: Source, y: slice, x: slice) -> Tensor:
+        """One tile with its halo, cropped; the whole image where the reach is not known."""
+        height, width = source.size
+        around = (slice(0, height), slice(0, width))
+        if self._reach is not None:
+            around = (_wider(y, self._halo, height), _wider(x, self._halo, width))
+        sr = self._forward(source, *around)
+        return sr[..., _scaled(y, self._scale, around[0].start), _scaled(x, self._scale, around[1].start)]
+
+    def _faded(self, source: Source, overlap: int) -> Tensor:
+        height, width = source.size
+        whole: Tensor | None = None
+        for y in _cut(slice(0, height), self.side):
+            for x in _cut(slice(0, width), self.side):
+                around = (_wider(y, overlap, height), _wider(x, overlap, width))
+                sr = self._forward(source, *around)
+                sr = sr[..., : self._scale * _length(around[0]), : self._scale * _length(around[1])]
+                if whole is None:
+                    wide = torch.promote_types(sr.dtype, torch.float32)
+                    whole = sr.new_zeros(*sr.shape[:2], self._scale * height, self._scale * width, dtype=wide)
+                rows = weights(y, height, overlap, self._scale).to(whole)
+                window = rows[:, None] * weights(x, width, overlap, self._scale).to(whole)
+                whole[..., _scaled(around[0], self._scale), _scaled(around[1], self._scale)] += sr * window
+        if whole is None:
+            raise ValueError(f"image must hold pixels, got {height}×{width}")
+        return whole.to(sr.dtype)
+
+    def _forward(self, source: Source, y: slice, x: slice) -> Tensor:
+        """The network's answer on LR rows and columns, padded to its grid where they end with the image."""
+        lr = _padded(source, slice(y.start, _up(y.stop, self._multiple)), slice(x.start, _up(x.stop, self._multiple)))
+        sr = self._upscale(lr)
+        wanted = (*lr.shape[:2], self._scale * lr.shape[-2], self._scale * lr.shape[-1])
+        if sr.shape != wanted:  # the crops would hide another scale
+            raise ValueError(f"the network's output must be {wanted} at scale {self._scale}, got {tuple(sr.shape)}")
+        return sr
+
+
+def tiled(
+    upscale: Upscale,
+    lr: Tensor,
+    *,
+    scale: int,
+    multiple_of: int = 1,
+    receptive_field: int | None,
+    tile: int = 512,
+    overlap: int | None = None,
+) -> Tensor:
+    """The same image as `upscale(lr)`, in memory bounded by `tile` LR pixels a side, halved where that is too much.
+
+    Each tile is computed with `receptive_field` more LR pixels on every side and cropped, so the seams are exact.
+    Pass None for a network whose statistics span the image: it is then run whole, unless `overlap` allows an image
+    that is only close to it: tiles that see so many LR pixels beyond their borders, faded into one another. Sizes are
+    padded at the far edges to `multiple_of`, by reflection where the image is large enough, and cropped again. `lr` is
+    (b, c, h, w). MemoryError where the smallest tile does not fit.
+    """
+    if lr.ndim != 4:
+        raise ValueError(f"lr must be (b, c, h, w), got {tuple(lr.shape)}")
+    tiles = Tiles(upscale, scale=scale, multiple_of=multiple_of, receptive_field=receptive_field, tile=tile)
+    height, width = lr.shape[-2:]
+    source = Source(read=lambda y, x: lr[..., y, x], size=(height, width))
+    if overlap is not None:
+        return tiles.blended(source, overlap)
+    return tiles.region(source, slice(0, height), slice(0, width))
+
+
+def _padded(source: Source, y: slice, x: slice) -> Tensor:
+    """Rows and columns of the image as it is padded at its far edges; nothing is read twice, nor beyond them."""
+    height, width = source.size
+    reflect = max(0, y.stop - height) < height and max(0, x.stop - width) < width
+    rows, columns = _places(y, height, reflect=reflect), _places(x, width, reflect=reflect)
+    top, left = int(rows.min()), int(columns.min())
+    lr = source.read(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1))
+    if y.stop > height:
+        lr = lr.index_select(-2, (rows - top).to(lr.device))
+    return lr.index_select(-1, (columns - left).to(lr.device)) if x.stop > width else lr
+
+
+def _places(part: slice, side: int, *, reflect: bool) -> Tensor:
+    """Where in the image each row of a padded one is taken from."""
+    places = torch.arange(part.start, part.stop)
+    return torch.where(places < side, places, 2 * (side - 1) - places if reflect else side - 1)
+
+
+def _wider(part: slice, halo: int, side: int) -> slice:
+    return slice(max(0, part.start - halo), min(side, part.stop + halo))
+
+
+def _cut(part: slice, side: int) -> Iterator[slice]:
+    return (slice(start, min(start + side, part.stop)) for start in range(part.start, part.stop, side))
+
+
+def _scaled(part: slice, scale: int, origin: int = 0) -> slice:
+    return slice(scale * (part.start - origin), scale * (part.stop - origin))
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def _up(size: int, multiple_of: int) -> int:
+    return -(-size // multiple_of) * multiple_of
+
+
+def _line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

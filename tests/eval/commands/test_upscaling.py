@@ -1,0 +1,292 @@
+"""`upscale` gives the network's own image, in the grey levels, the format and the voxel that people expect."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+pytest.importorskip("coresr_data")
+pytest.importorskip("coresr_models")
+
+from coresr_data import Window, from_unit, imresize, to_unit
+from coresr_data.formats import open_volume
+from coresr_data.formats.images import look, read_slice, write_slice
+from coresr_data.intensity import default_window
+from coresr_data.output import writing
+from coresr_eval.inference import self_ensemble
+from coresr_models import ModelSpec, build, save
+from tests.eval.commands.running import main, refused, saved, texture
+
+
+def image(tmp_path: Path, kind: str, height: int = 13, width: int = 18) -> tuple[Path, NDArray[Any]]:
+    """A slice in one of the formats people have."""
+    suffix, dtype = kind.split(" ")
+    unit = texture(5, height, width)
+    levels = unit.astype(np.float32) * 3 - 1 if dtype == "float32" else (unit * np.iinfo(dtype).max).astype(dtype)
+    path = tmp_path / f"in.{suffix}"
+    write_slice(path, levels)
+    return path, levels
+
+
+def scan(path: Path, depth: int = 3, size: tuple[int, int] = (23, 30)) -> NDArray[Any]:
+    """A volume of 16 bits with a voxel of 4×2×2 µm; its levels."""
+    levels = np.stack([(65535 * texture(z, *size)).astype(np.uint16) for z in range(depth)])
+    with writing(path, shape=levels.shape, dtype="uint16", digest="d", voxel_um=(4.0, 2.0, 2.0)) as writer:
+        for tile in writer.todo:
+            writer.write(tile, levels[tile.z, tile.y, tile.x])
+    return levels
+
+
+@pytest.mark.parametrize("kind", ["png uint8", "png uint16", "tif uint8", "tif uint16"])
+@pytest.mark.parametrize("name", ["edsr", "unet"])
+@pytest.mark.parametrize("tile", [5, 512])
+def test_an_image_keeps_its_depth_and_is_the_networks_own(tmp_path: Path, kind: str, name: str, tile: int) -> None:
+    network = saved(tmp_path / "m.safetensors", name)
+    path, levels = image(tmp_path, kind)
+    out = tmp_path / f"out.{path.suffix[1:]}"
+    main(tmp_path / "m.safetensors", path, out, "--tile", tile)
+    sr = read_slice(out)
+    assert sr.dtype == levels.dtype
+    assert sr.shape == (26, 36)
+    window = default_window(levels.dtype)
+    padded = np.pad(levels, ((0, -13 % network.multiple_of), (0, -18 % network.multiple_of)), "reflect")
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(to_unit(padded, window))[None, None])[0, 0, :26, :36].numpy()
+    off = sr.astype(int) - from_unit(whole, window, levels.dtype).astype(int)
+    assert np.abs(off).max() <= 1  # a level, where rounding meets the last bit of float32
+    assert np.mean(off != 0) < 0.02
+
+
+def test_pillow_sees_eight_and_sixteen_bit_grey(tmp_path: Path) -> None:
+    for kind, mode in (("png uint8", "L"), ("png uint16", "I;16")):
+        path, levels = image(tmp_path, kind)
+        main("bicubic", path, tmp_path / f"{levels.dtype}.png", "--scale", "3")
+        with Image.open(tmp_path / f"{levels.dtype}.png") as written:
+            assert (written.mode, written.size) == (mode, (54, 39))
+
+
+@pytest.mark.parametrize("tile", [4, 512])
+def test_bicubic_takes_its_scale_from_the_flag_and_equals_the_resizer(tmp_path: Path, tile: int) -> None:
+    path, levels = image(tmp_path, "png uint16")
+    main("bicubic", path, tmp_path / "out.tif", "--scale", 3, "--tile", tile)
+    wanted = from_unit(imresize(levels.astype(np.float64), 3) / 65535, Window(0, 65535), "uint16")
+    assert np.abs(read_slice(tmp_path / "out.tif").astype(int) - wanted.astype(int)).max() <= 1
+
+
+def test_float_levels_need_a_window_and_leave_through_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = saved(tmp_path / "m.safetensors")
+    path, levels = image(tmp_path, "tif float32")
+    command = [tmp_path / "m.safetensors", path, tmp_path / "out.tif"]
+    code, said = refused(capsys, *command)
+    assert code == 65
+    assert "--window LOW HIGH" in said
+    assert not (tmp_path / "out.tif").exists()
+    main(*command, "--window", "-1", "2")
+    with torch.inference_mode():
+        whole = network(torch.from_numpy((levels + 1) / 3)[None, None])[0, 0].numpy() * 3 - 1
+    sr = read_slice(tmp_path / "out.tif")
+    assert sr.dtype == np.float32
+    np.testing.assert_allclose(sr, whole, rtol=0, atol=1e-5)
+
+
+def test_a_single_pixel_can_be_enlarged(tmp_path: Path) -> None:
+    saved(tmp_path / "m.safetensors", "unet")
+    write_slice(tmp_path / "in.png", np.full((1, 1), 90, np.uint8))
+    main(tmp_path / "m.safetensors", tmp_path / "in.png", tmp_path / "out.png")
+    assert read_slice(tmp_path / "out.png").shape == (2, 2)
+
+
+def test_the_window_of_training_is_that_of_upscaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = ModelSpec(name="edsr", arguments={"width": 4, "blocks": 1})
+    network = build(spec).eval()
+    grey = {"sha256": "0" * 64, "dtype": "uint16", "window": [100.0, 4195.0]}
+    save(tmp_path / "m.safetensors", network, spec, {"data": grey})
+    levels = (100 + 4000 * texture(3, 21, 18)).astype(np.uint16)
+    write_slice(tmp_path / "in.tif", levels)
+    main(tmp_path / "m.safetensors", tmp_path / "in.tif", tmp_path / "new" / "out.tif")
+    assert "grey window 100 4195" in capsys.readouterr().out
+    window = Window(100, 4195)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0].numpy()
+    found = read_slice(tmp_path / "new" / "out.tif")
+    np.testing.assert_array_equal(found, from_unit(expected, window, "uint16"))
+    write_slice(tmp_path / "other.png", levels.astype(np.uint8))
+    command = [tmp_path / "m.safetensors", tmp_path / "other.png", tmp_path / "out.png"]
+    code, said = refused(capsys, *command)
+    assert code == 64
+    assert "must hold uint16 levels" in said
+    main(*command, "--window", 0, 255)
+
+
+def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, _ = image(tmp_path, "png uint8")
+    before = path.read_bytes()
+    (tmp_path / "link.png").symlink_to(path)
+    (tmp_path / "other.png").write_bytes(b"mine")
+    for out, why in ((path, "must not be IN"), (tmp_path / "link.png", "must not be IN"), (None, "must be new")):
+        code, said = refused(capsys, "bicubic", path, out or tmp_path / "other.png", "--scale", 2)
+        assert code == 73
+        assert f"OUT {why}" in said
+    assert path.read_bytes() == before
+    assert (tmp_path / "other.png").read_bytes() == b"mine"
+
+
+def test_an_output_of_an_unknown_kind_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = refused(capsys, tmp_path / "missing", tmp_path / "missing", tmp_path / "out.jpg")
+    assert code == 64
+    assert "OUT must end in .png" in said
+
+
+def test_clipped_pixels_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_slice(tmp_path / "in.png", np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (16, 4)))
+    doubled = imresize(np.tile(np.repeat([0.0, 255.0], 8), (16, 4)), 2.0)
+    share = 100 * float(((doubled < -0.5) | (doubled >= 255.5)).mean())
+    assert share > 1
+    for out in ("out.png", "out.npy"):
+        main("bicubic", tmp_path / "in.png", tmp_path / out, "--scale", 2, "--tile", 7)
+        assert f"{share:.3f} % of pixels clipped" in capsys.readouterr().out
+
+
+PAIRS = [("in.tif", "out.npy"), ("in.npy", "out.mhd"), ("in.mhd", "out.zarr"), ("in.zarr", "out"), ("in", "out.tif")]
+
+
+@pytest.mark.parametrize(("name", "out"), PAIRS)
+def test_a_volume_of_any_format_becomes_one_of_any_other(tmp_path: Path, name: str, out: str) -> None:
+    levels = scan(tmp_path / name)
+    network = saved(tmp_path / "m.safetensors")
+    main(tmp_path / "m.safetensors", tmp_path / name, tmp_path / out, "--tile", 8)
+    sr = open_volume(tmp_path / out)
+    window = default_window(np.uint16)
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(to_unit(levels, window))[:, None])[:, 0].numpy()
+    assert (len(sr), sr.size, sr.dtype) == (3, (46, 60), np.dtype("uint16"))
+    for z in range(3):
+        off = sr[z].astype(int) - from_unit(whole[z], window, "uint16").astype(int)
+        assert np.abs(off).max() <= 1
+
+
+@pytest.mark.parametrize("out", ["out.tif", "out.mhd", "out.zarr"])
+def test_the_voxel_is_finer_in_the_plane_and_as_deep_as_before(
+    tmp_path: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan(tmp_path / "in.tif")
+    main("bicubic", tmp_path / "in.tif", tmp_path / out, "--scale", 2)
+    voxel = open_volume(tmp_path / out).voxel_um
+    assert voxel is not None
+    np.testing.assert_allclose(voxel, (4, 1, 1), rtol=1e-9)
+    assert "voxel 4×1×1 µm: 2 times finer in the plane of the slices, their distance is kept" in capsys.readouterr().out
+
+
+def test_a_single_slice_keeps_its_pixel(tmp_path: Path) -> None:
+    write_slice(tmp_path / "in.tif", (255 * texture(1, 9, 9)).astype(np.uint8), voxel_um=(3.0, 3.0))
+    for out in ("out.tif", "out.png"):
+        main("bicubic", tmp_path / "in.tif", tmp_path / out, "--scale", 3)
+        voxel = look(tmp_path / out).voxel_um
+        assert voxel is not None
+        np.testing.assert_allclose(voxel[1:], (1, 1), rtol=1e-3)
+
+
+def test_a_folder_of_slices_keeps_their_numbers_and_says_no_voxel_it_cannot(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in (7, 9, 12):
+        levels = (255 * texture(number, 9, 12)).astype(np.uint8)
+        write_slice(tmp_path / "in" / f"scan-{number:02d}.png", levels, voxel_um=(2.0, 2.0))
+    main("bicubic", tmp_path / "in", tmp_path / "out", "--scale", 2)
+    sr = open_volume(tmp_path / "out")
+    assert (sr.numbers, sr.dtype, sr.size) == ((7, 9, 12), np.dtype("uint8"), (18, 24))
+    assert sr.voxel_um is None  # a reader would take it for the side of a cube
+    main("bicubic", tmp_path / "in" / "scan-09.png", tmp_path / "nine.png", "--scale", 2)
+    np.testing.assert_array_equal(sr[1], read_slice(tmp_path / "nine.png"))
+
+
+@pytest.mark.parametrize(("axis", "order", "voxel"), [("y", (1, 0, 2), (2, 2, 1)), ("x", (2, 0, 1), (2, 2, 1))])
+def test_slices_across_another_axis_are_those_of_the_turned_volume(
+    tmp_path: Path,
+    axis: str,
+    order: tuple[int, int, int],
+    voxel: tuple[float, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    levels = scan(tmp_path / "in.tif")
+    np.save(tmp_path / "turned.npy", levels.transpose(order))
+    main("bicubic", tmp_path / "in.tif", tmp_path / "out.mhd", "--scale", 2, "--axis", axis)
+    assert f"slices across {axis}: OUT lies ({axis}, z, {'x' if axis == 'y' else 'y'})" in capsys.readouterr().out
+    main("bicubic", tmp_path / "turned.npy", tmp_path / "wanted.npy", "--scale", 2)
+    found = open_volume(tmp_path / "out.mhd")
+    assert found.voxel_um is not None
+    np.testing.assert_allclose(found.voxel_um, voxel, rtol=1e-9)
+    wanted = np.load(tmp_path / "wanted.npy")
+    np.testing.assert_array_equal(np.stack([found[i] for i in range(len(found))]), wanted)
+
+
+def test_a_raw_file_is_upscaled_by_its_header(tmp_path: Path) -> None:
+    levels = scan(tmp_path / "in.npy")
+    (tmp_path / "in.raw").write_bytes(levels.astype(">u2").tobytes())
+    main("bicubic", tmp_path / "in.npy", tmp_path / "a.npy", "--scale", 2)
+    main("bicubic", tmp_path / "in.raw", tmp_path / "b.npy", "--scale", 2, "--raw", "3x23x30:uint16:big")
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+@pytest.mark.parametrize("tile", [8, 512])
+def test_the_self_ensemble_is_that_of_the_whole_network(tmp_path: Path, tile: int) -> None:
+    network = saved(tmp_path / "m.safetensors", "unet")
+    path, levels = image(tmp_path, "tif uint16", 22, 33)
+    main(tmp_path / "m.safetensors", path, tmp_path / "out.tif", "--self-ensemble", "--tile", tile)
+    window = default_window(np.uint16)
+    padded = np.pad(levels, ((0, -22 % network.multiple_of), (0, -33 % network.multiple_of)), "reflect")
+    lr = torch.from_numpy(to_unit(padded, window))[None, None]
+    with torch.inference_mode():
+        whole = self_ensemble(network)(lr)[0, 0, :44, :66].numpy()
+        plain = network(lr)[0, 0, :44, :66].numpy()
+    off = read_slice(tmp_path / "out.tif").astype(int) - from_unit(whole, window, "uint16").astype(int)
+    assert np.abs(off).max() <= 1
+    assert np.abs(whole - plain).max() > 10 / 65535
+
+
+def test_a_network_that_must_see_the_whole_slice_does_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = saved(tmp_path / "m.safetensors", "nafnet")
+    assert network.receptive_field is None
+    levels = scan(tmp_path / "in.npy")
+    main(tmp_path / "m.safetensors", tmp_path / "in.npy", tmp_path / "out.npy", "--tile", 8)
+    assert "slices were made whole, for this network is not exact in tiles" in capsys.readouterr().out
+    window = default_window(np.uint16)
+    with torch.inference_mode():
+        whole = network(torch.from_numpy(to_unit(levels, window))[:, None])[:, 0].numpy()
+    sr = np.load(tmp_path / "out.npy")
+    assert np.abs(sr.astype(int) - from_unit(whole, window, "uint16").astype(int)).max() <= 1
+    main(tmp_path / "m.safetensors", tmp_path / "in.npy", tmp_path / "b.npy", "--tile", 8, "--overlap", 4)
+    assert "slices were made from tiles blended by 4 LR pixels" in capsys.readouterr().out
+    assert 1 < np.abs(np.load(tmp_path / "b.npy").astype(int) - sr.astype(int)).max() < 6000
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "why"),
+    [
+        (["in.npy", "out.png"], 64, "OUT must be a .tif for 3 slices of uint16"),
+        (["float.tif", "out.png", "--window", "0", "1"], 64, "OUT must be a .tif for 1 slice of float32"),
+        (["in.npy", "out.npy", "--tile", "0"], 65, "tile must be 1 LR pixel or more, got 0"),
+        (["in.npy", "out.npy", "--tile", "16", "--overlap", "9"], 65, "overlap must be from 1 to half a tile"),
+        (["in.npy", "out.npy", "--axis", "t"], 64, "invalid choice"),
+        (["in.npy", "out.npy", "--window", "5", "5"], 65, "window must be LOW < HIGH"),
+        (["none.npy", "out.npy"], 66, "none.npy"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_is_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, why: str
+) -> None:
+    scan(tmp_path / "in.npy")
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((4, 4), np.float32), photometric="minisblack")
+    before = sorted(tmp_path.iterdir())
+    ends, said = refused(capsys, "bicubic", tmp_path / words[0], tmp_path / words[1], "--scale", 2, *words[2:])
+    assert ends == code
+    assert why in said
+    assert sorted(tmp_path.iterdir()) == before
