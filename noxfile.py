@@ -3,8 +3,8 @@
 # ///
 """The developer's manual: every session says what it does, and sets up what it needs.
 
-`nox -l` lists them. All but `interop`, `isolated`, `peers` and `trackers` share the environment `.venv` at the root,
-for torch is large; it is set up again when a pyproject file, the constraints or this list of tools change.
+`nox -l` lists them. All but `interop`, `isolated`, `pages`, `peers` and `trackers` share the environment `.venv` at the
+root, for torch is large; it is set up again when a pyproject file, the constraints or this list of tools change.
 """
 
 import hashlib
@@ -40,16 +40,27 @@ TOOLS = [
     "scikit-image>=0.24",
     "types-tqdm",
 ]
-TESTING = ["beartype>=0.18", "hypothesis>=6.100", "pytest>=8.3", "pytest-benchmark>=5.1", "scikit-image>=0.24"]
+TESTING = [
+    "beartype>=0.18",
+    "hypothesis>=6.100",
+    "pytest>=8.3",
+    "pytest-benchmark>=5.1",
+    "pytorch-msssim>=1.0",
+    "scikit-image>=0.24",
+]
 
 PEERS = [
     "basicsr==1.4.2",
+    "hypothesis==6.170.15",
     "lmdb==3.0.0",
     "opencv-python-headless==5.0.0.93",
+    "piq==0.8.0",
     "pytest==9.2.0",
     "pytest-benchmark==5.3.1",
+    "pytorch-msssim==1.0.0",
     "SimpleITK==2.5.7",
     "torch==2.14.1",
+    "torchmetrics==1.9.0",
     "torchvision==0.29.1",
 ]
 TRACKERS = ("mlflow", "tensorboard", "trackio", "wandb")
@@ -133,12 +144,15 @@ def isolated(session: nox.Session, package: str) -> None:
 
 @nox.session(venv_backend="venv")
 def peers(session: nox.Session) -> None:
-    """Compare with BasicSR and SimpleITK: what they say, and how fast a training pair comes. 6 GB and ten minutes."""
+    """Compare with BasicSR, SimpleITK, piq, torchmetrics: what they say, and how fast they are. 6 GB, ten minutes."""
     try:
-        session.install("--no-compile", *PEERS, "./packages/coresr-data[all]")
+        session.install("--no-compile", *PEERS, "./packages/coresr-data[all]", "./packages/coresr-eval")
     except nox.command.CommandFailed:
         session.skip("the libraries to compare with cannot be installed here: pip says above which")
-    session.run("python", "-m", "pytest", "tests/peers")
+    session.run(
+        "python", "-m", "pytest", "tests/peers", "tests/eval/test_fidelity.py", "tests/eval/test_conventions.py"
+    )
+    session.run("python", "-m", "pytest", "bench/bench_eval.py", "--benchmark-enable", "--benchmark-only")
     session.run("python", "-m", "bench.peers.throughput", "--json", "bench/results/peers.json", *session.posargs)
 
 
@@ -155,6 +169,13 @@ def interop(session: nox.Session) -> None:
     except nox.command.CommandFailed:
         session.skip("the libraries to exchange with cannot be installed here: pip says above which")
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
+
+
+@nox.session(venv_backend="venv")
+def pages(session: nox.Session) -> None:
+    """Click through the pages in headless Chromium; it and its driver must be there: apt install chromium-driver."""
+    session.install("--no-compile", *constraint(), "./packages/coresr-eval", "selenium>=4.20", *TESTING)
+    session.run("python", "-m", "pytest", "tests/eval/report/test_browser.py", *session.posargs)
 
 
 @nox.session(venv_backend="venv")

@@ -13,19 +13,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 pytest.importorskip("coresr_data")
 pytest.importorskip("coresr_models")
 
-from coresr_data import Window, from_unit, imresize, open_store, prepare, to_unit
+from coresr_data import Window, imresize, open_store, prepare, to_unit, whole_slices
 from coresr_data.cli import run
-from coresr_data.formats.images import read_slice, write_slice
-from coresr_data.intensity import default_window
+from coresr_data.formats.images import write_slice
 from coresr_eval.__main__ import main
-from coresr_eval.commands.scoring import CROP, _crop
+from coresr_eval.commands.publishing import CROP, crop_of
 from coresr_eval.fidelity import psnr, ssim
-from coresr_eval.inference import tiled
+from coresr_eval.inference import self_ensemble
 from coresr_eval.protocol import Pair, Scored
 from coresr_models import ModelSpec, Network, build, save
 from coresr_models.build import Argument
@@ -73,7 +71,7 @@ def saved(path: Path, name: str = "edsr", **changes: Argument) -> Network:
 
 
 def scored(folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "scores.csv", "summary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "scores.csv", "summary.json", "summary.md"]
     with (folder / "scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return json.loads((folder / "summary.json").read_text()), rows
@@ -132,7 +130,7 @@ def test_a_weight_file_is_scored_beside_bicubic(store: Path, tmp_path: Path, nam
     assert set(summary["per_core"]) == {"chalk", "shale"}
     page = (tmp_path / "out" / "index.html").read_text()
     assert "mine" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the sliders'
 
 
 def test_an_untrained_network_scores_as_bicubic(store: Path, tmp_path: Path) -> None:
@@ -157,12 +155,59 @@ def test_a_run_folder_is_scored_by_its_best_under_its_own_name(
         assert [(row["model"], row["n"]) for row in summary["rows"]] == [("bicubic", 8), ("run-7", 8)]
 
 
+def test_the_ensemble_and_the_convention_are_those_of_the_flags(store: Path, tmp_path: Path) -> None:
+    network = saved(tmp_path / "mine.safetensors")
+    words = ["score", str(tmp_path / "mine.safetensors"), "--data", str(store), "--self-ensemble", "--tile", "8"]
+    main([*words, "--convention", "basicsr", "--out", str(tmp_path / "out")])
+    summary, rows = scored(tmp_path / "out")
+    said = summary["protocol"]
+    assert (said["self_ensemble"], said["tile"], said["convention"], said["ssim_window"]) == (True, 8, "basicsr", 11)
+    one = next(whole_slices(open_store(store), "test"))
+    with torch.inference_mode():
+        sr = self_ensemble(network)(one.lr[None, None])
+    rounded = (255 * sr.double()).clamp(0, 255).round()
+    expected = psnr(rounded, 255 * one.hr[None, None], data_range=255.0, shave=2)
+    found = next(row for row in rows if row["model"] == "mine")
+    assert float(found["psnr"]) == pytest.approx(float(expected), abs=1e-3)
+
+
+def test_the_store_and_the_way_lr_was_made_are_known(store: Path, tmp_path: Path) -> None:
+    main(["score", "bicubic", "--data", str(store), "--out", str(tmp_path)])
+    summary, rows = scored(tmp_path)
+    assert summary["store"] == open_store(store).sha256
+    assert summary["fineness"]["bicubic"]["wrong_detail"] == pytest.approx(1, abs=1e-6)
+    assert all(float(row["lr_psnr"]) > 20 for row in rows)
+    assert set(summary["pores"]) == {"chalk", "shale"}
+
+
+def test_what_lies_outside_a_mask_is_not_scored(tmp_path: Path) -> None:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[4:32, 4:40] = 255
+    write_slice(tmp_path / "mask.png", mask)
+    (tmp_path / "core").mkdir()
+    for z in range(4):
+        levels = (255 * texture(z, *SIZE)).astype(np.uint8)
+        write_slice(tmp_path / "core" / f"{z}.png", levels)
+    prepare(tmp_path / "core", tmp_path / "store", scale=2, split="none", mask=tmp_path / "mask.png")
+    main(["score", "bicubic", "--data", str(tmp_path / "store"), "--split", "train", "--out", str(tmp_path / "out")])
+    _, rows = scored(tmp_path / "out")
+    one = next(whole_slices(open_store(tmp_path / "store"), "train"))
+    assert one.mask is not None
+    assert not one.mask.all()
+    sr = torch.from_numpy(imresize(one.lr.double().numpy(), 2))[None, None]
+    inside, everywhere = (
+        float(psnr(sr, one.hr[None, None], data_range=1.0, shave=2, mask=mask)) for mask in (one.mask, None)
+    )
+    assert float(rows[0]["psnr"]) == pytest.approx(inside, abs=1e-4)
+    assert abs(inside - everywhere) > 1e-2
+
+
 @pytest.mark.parametrize(("scale", "size"), [(2, (70, 91)), (3, (50, 44)), (4, (9, 40))])
 def test_the_page_shows_one_place_of_all_images(scale: int, size: tuple[int, int]) -> None:
     lr = torch.arange(float(size[0] * size[1])).reshape(size)
     hr = torch.from_numpy(np.kron(lr.numpy(), np.ones((scale, scale), np.float32)))
     pair = Pair(core="a", slice=3, lr=lr, hr=hr)
-    crop = _crop(Scored(pair=pair, images={"bicubic": hr + 0.25, "mine": hr + 0.5}, scores=()), "mine")
+    crop = crop_of(Scored(pair=pair, images={"bicubic": hr + 0.25, "mine": hr + 0.5}, scores=()), "mine")
     side = min(CROP // scale, *size)
     assert crop.lr.shape == (side, side)
     assert crop.lr[side // 2, side // 2] == lr[(size[0] - side) // 2 + side // 2, (size[1] - side) // 2 + side // 2]
@@ -200,85 +245,6 @@ def image(tmp_path: Path, kind: str, height: int = 13, width: int = 18) -> tuple
     path = tmp_path / f"in.{suffix}"
     write_slice(path, levels)
     return path, levels
-
-
-@pytest.mark.parametrize("kind", ["png uint8", "png uint16", "tif uint8", "tif uint16"])
-@pytest.mark.parametrize("name", ["edsr", "unet"])
-@pytest.mark.parametrize("tile", [5, 512])
-def test_an_image_keeps_its_depth_and_is_the_networks_own(tmp_path: Path, kind: str, name: str, tile: int) -> None:
-    network = saved(tmp_path / "m.safetensors", name)
-    path, levels = image(tmp_path, kind)
-    out = tmp_path / f"out.{path.suffix[1:]}"
-    main(["upscale", str(tmp_path / "m.safetensors"), str(path), str(out), "--tile", str(tile)])
-    sr = read_slice(out)
-    assert sr.dtype == levels.dtype
-    assert sr.shape == (26, 36)
-    window = default_window(levels.dtype)
-    padded = np.pad(levels, ((0, -13 % network.multiple_of), (0, -18 % network.multiple_of)), "reflect")
-    with torch.inference_mode():
-        whole = network(torch.from_numpy(to_unit(padded, window))[None, None])[0, 0, :26, :36].numpy()
-    off = sr.astype(int) - from_unit(whole, window, levels.dtype).astype(int)
-    assert np.abs(off).max() <= 1  # a level, where rounding meets the last bit of float32
-    assert np.mean(off != 0) < 0.02
-
-
-def test_pillow_sees_eight_and_sixteen_bit_grey(tmp_path: Path) -> None:
-    for kind, mode in (("png uint8", "L"), ("png uint16", "I;16")):
-        path, _ = image(tmp_path, kind)
-        main(["upscale", "bicubic", str(path), str(tmp_path / "out.png"), "--scale", "3"])
-        with Image.open(tmp_path / "out.png") as written:
-            assert (written.mode, written.size) == (mode, (54, 39))
-
-
-def test_bicubic_takes_its_scale_from_the_flag_and_equals_the_resizer(tmp_path: Path) -> None:
-    path, levels = image(tmp_path, "png uint16")
-    main(["upscale", "bicubic", str(path), str(tmp_path / "out.tif"), "--scale", "3"])
-    wanted = from_unit(imresize(levels.astype(np.float64), 3) / 65535, Window(0, 65535), "uint16")
-    assert np.abs(read_slice(tmp_path / "out.tif").astype(int) - wanted.astype(int)).max() <= 1
-
-
-def test_float_levels_need_a_window_and_leave_through_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = saved(tmp_path / "m.safetensors")
-    path, levels = image(tmp_path, "tif float32")
-    command = ["upscale", tmp_path / "m.safetensors", path, tmp_path / "out.tif"]
-    code, said = refused(capsys, *command)
-    assert code == 65
-    assert "--window LOW HIGH" in said
-    assert not (tmp_path / "out.tif").exists()
-    main([str(word) for word in [*command, "--window", "-1", "2"]])
-    with torch.inference_mode():
-        whole = network(torch.from_numpy((levels + 1) / 3)[None, None])[0, 0].numpy() * 3 - 1
-    sr = read_slice(tmp_path / "out.tif")
-    assert sr.dtype == np.float32
-    np.testing.assert_allclose(sr, whole, rtol=0, atol=1e-5)
-
-
-def test_a_single_pixel_can_be_enlarged(tmp_path: Path) -> None:
-    saved(tmp_path / "m.safetensors", "unet")
-    write_slice(tmp_path / "in.png", np.full((1, 1), 90, np.uint8))
-    main(["upscale", str(tmp_path / "m.safetensors"), str(tmp_path / "in.png"), str(tmp_path / "out.png")])
-    assert read_slice(tmp_path / "out.png").shape == (2, 2)
-
-
-@pytest.mark.parametrize(("name", "depth"), [("edsr", 0), ("unet", 1), ("unet", 2), ("unet", 3)])
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@torch.inference_mode()
-def test_tiles_of_the_real_networks_equal_the_whole(name: str, depth: int, scale: int) -> None:
-    network, _ = lively(name, scale=scale, **({"depth": depth} if depth else {}))
-    for height, width, tile in ((61, 50, 7), (33, 90, 16)):
-        lr = torch.rand(1, 1, height, width)
-        whole, tiles = (
-            tiled(
-                network,
-                lr,
-                scale=scale,
-                multiple_of=network.multiple_of,
-                receptive_field=network.receptive_field,
-                tile=side,
-            )
-            for side in (4096, tile)
-        )
-        torch.testing.assert_close(tiles, whole, rtol=0, atol=2e-6)
 
 
 def commands(store: Path, tmp_path: Path, model: object) -> list[list[object]]:
@@ -428,61 +394,16 @@ def test_the_module_itself_ends_with_one_line_and_no_traceback(tmp_path: Path) -
     assert ended.stderr.count("\n") == 1
 
 
-def test_the_window_of_training_is_that_of_upscaling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network, spec = lively()
-    grey = {"sha256": "0" * 64, "dtype": "uint16", "window": [100.0, 4195.0]}
-    save(tmp_path / "m.safetensors", network, spec, {"data": grey})
-    levels = (100 + 4000 * texture(3, 21, 18)).astype(np.uint16)
-    write_slice(tmp_path / "in.tif", levels)
-    main(["upscale", str(tmp_path / "m.safetensors"), str(tmp_path / "in.tif"), str(tmp_path / "new" / "out.tif")])
-    assert "grey window 100 4195" in capsys.readouterr().out
-    window = Window(100, 4195)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(to_unit(levels, window))[None, None])[0, 0].numpy()
-    found = read_slice(tmp_path / "new" / "out.tif")
-    np.testing.assert_array_equal(found, from_unit(expected, window, "uint16"))
-    write_slice(tmp_path / "other.png", levels.astype(np.uint8))
-    command = ["upscale", tmp_path / "m.safetensors", tmp_path / "other.png", tmp_path / "out.png"]
-    code, said = refused(capsys, *command)
-    assert code == 64
-    assert "must hold uint16 levels" in said
-    main([str(part) for part in (*command, "--window", 0, 255)])
-
-
-def test_upscaling_never_writes_over_its_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, _ = image(tmp_path, "png uint8")
-    before = path.read_bytes()
-    (tmp_path / "link.png").symlink_to(path)
-    for out in (path, tmp_path / "link.png"):
-        code, said = refused(capsys, "upscale", "bicubic", path, out, "--scale", 2)
-        assert code == 73
-        assert "OUT must not be IN" in said
-    assert path.read_bytes() == before
-
-
-def test_an_output_of_an_unknown_kind_is_refused_before_the_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, said = refused(capsys, "upscale", tmp_path / "missing", tmp_path / "missing", tmp_path / "out.jpg")
-    assert code == 64
-    assert "OUT must end in .png" in said
-
-
-def test_clipped_pixels_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_slice(tmp_path / "in.png", np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (16, 4)))
-    main(["upscale", "bicubic", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--scale", "2"])
-    said = capsys.readouterr().out
-    doubled = imresize(np.tile(np.repeat([0.0, 255.0], 8), (16, 4)), 2.0)
-    share = 100 * float(((doubled < -0.5) | (doubled >= 255.5)).mean())
-    assert share > 1
-    assert f"{share:.3f} % of pixels clipped" in said
-
-
-def test_without_its_extra_the_command_says_what_to_install() -> None:
+@pytest.mark.parametrize(
+    "command", [["score", "bicubic", "--data", "S", "--out", "O"], ["upscale", "bicubic", "IN", "OUT"]]
+)
+@pytest.mark.parametrize("absent", ["coresr_data", "coresr_models"])
+def test_without_its_extra_the_command_says_what_to_install(command: list[str], absent: str) -> None:
     code = (
-        "import sys, runpy; sys.modules['coresr_models'] = None; runpy.run_module('coresr_eval', run_name='__main__')"
+        f"import sys, runpy; sys.modules['{absent}'] = None; sys.argv[1:] = {command!r}; "
+        "runpy.run_module('coresr_eval', run_name='__main__')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 69
-    assert ended.stderr.endswith("install coresr-data and coresr-models beside coresr-eval\n")
+    assert ended.stderr.endswith('pip install "coresr-eval[cli]"\n')
     assert len(ended.stderr.splitlines()) == 1

@@ -1,25 +1,38 @@
-"""`python -m coresr_eval {score,upscale}`: how good a model is, and its image of a slice. Needs `coresr-eval[cli]`."""
+"""`python -m coresr_eval {score,upscale,compare}`: how good a model is, its images, and which of several is better."""
 
-import sys
+from argparse import REMAINDER, Namespace
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from coresr_eval.cli import Parser, run
+from coresr_eval.commands import comparing, scoring
+from coresr_eval.commands.scoring import MissingPackageError
 
-try:
-    from coresr_eval.commands import scoring, upscaling
-except ImportError as missing:  # the metrics do without them, the command line cannot
-    print(f"coresr: error: {missing}; install coresr-data and coresr-models beside coresr-eval", file=sys.stderr)
-    raise SystemExit(69) from missing
+COMPLETE = all(find_spec(name) for name in ("coresr_data", "coresr_models"))
+if COMPLETE:
+    from coresr_eval.commands import upscaling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command."""
     parser = Parser(prog="python -m coresr_eval", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (scoring, upscaling):
-        command.add(commands)
+    scoring.add(commands)
+    comparing.add(commands)
+    if COMPLETE:
+        upscaling.add(commands)
+    else:
+        absent = commands.add_parser("upscale", help='needs pip install "coresr-eval[cli]"')
+        absent.add_argument("arguments", nargs=REMAINDER)
+        absent.set_defaults(command=_refuse)
     options = parser.parse_args(arguments)
     options.command(options)
+
+
+def _refuse(_: Namespace) -> None:
+    raise MissingPackageError(
+        'upscale must have coresr-data and coresr-models, got none; pip install "coresr-eval[cli]"'
+    )
 
 
 if __name__ == "__main__":

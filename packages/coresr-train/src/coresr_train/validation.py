@@ -123,7 +123,8 @@ class Judge:
         for one in whole_slices(self._store, "valid", most=self._run.validation.slices):
             if self._interrupts.asked:
                 return
-            yield Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device))
+            mask = None if one.mask is None else one.mask.to(device)
+            yield Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device), mask=mask)
 
     def _panels(self) -> dict[str, NDArray[np.uint8]]:
         """LR by bicubic, SR and HR side by side, of as many slices as the trackers are to show."""

@@ -11,12 +11,15 @@ from torch import Tensor
 from coresr_data import Window
 from coresr_data.intensity import default_window
 from coresr_eval.cli import UsageError
+from coresr_eval.inference import self_ensemble as ensemble
 from coresr_eval.inference import tiled
 from coresr_models import Checkpoint, complete, load
 from coresr_models.blocks import Bicubic
 
 MODEL = "a run folder (its best), a .safetensors file, or the word bicubic"
 """What MODEL may be, for the help."""
+TILE = 512
+"""Side of a tile in LR pixels, unless told."""
 
 
 class Model(NamedTuple):
@@ -29,8 +32,11 @@ class Model(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-def find_model(name: str, scale: int | None, tile: int = 512) -> Model:
-    """The model called `name` in float32, on a GPU where there is one; ValueError for another scale or colours."""
+def find_model(name: str, scale: int | None, *, tile: int = TILE, self_ensemble: bool = False) -> Model:
+    """The model called `name` in float32, on a GPU where there is one; ValueError for another scale or colours.
+
+    Bicubic turns with its image: an ensemble of it is bicubic.
+    """
     if name == "bicubic":
         if scale is None:
             raise UsageError("scale must be given for bicubic, got none; add --scale")
@@ -50,9 +56,11 @@ def find_model(name: str, scale: int | None, tile: int = 512) -> Model:
     torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 bits: scores are of the float32 network
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, and the same image
 
+    run = ensemble(network) if self_ensemble else network
+
     def upscale(lr: Tensor) -> Tensor:
         sr = tiled(
-            network,
+            run,
             lr.to(device),
             scale=network.scale,
             multiple_of=network.multiple_of,

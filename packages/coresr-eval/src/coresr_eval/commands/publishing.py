@@ -1,0 +1,157 @@
+"""What `score` leaves behind: `scores.csv`, `summary.json` and a page, from the scored slices as they come."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from coresr_eval.analysis import Analysis, Ground
+from coresr_eval.consistency import hallucination
+from coresr_eval.figures import charts
+from coresr_eval.protocol import Protocol, Score, Scored
+from coresr_eval.report import Crop, summary, write_json, write_markdown, write_page, write_scores
+from coresr_eval.statistics import Comparison, compare
+
+CROP = 192
+"""Side in HR pixels of what the page shows of a slice."""
+SHOWN = 4
+"""Slices shown on the page, spread over the split."""
+ANALYSED = 32
+"""Slices whose spectra and pores are looked at, spread over the split: more would tell no more."""
+
+
+def publish(
+    scored: Iterable[Scored],
+    out: Path,
+    *,
+    number: int,
+    name: str,
+    protocol: Protocol,
+    grounds: Mapping[str, Ground],
+    title: str,
+    notes: Sequence[str],
+    identity: str | None = None,
+) -> None:
+    """Write the folder `out` from `number` slices scored for bicubic and the model `name`, and print the table.
+
+    `identity` is that of the data, where they have one: tables of others may not be compared.
+    """
+    shown, analysed = spread(SHOWN, number), spread(ANALYSED, number)
+    scores: list[Score] = []
+    crops: list[Crop] = []
+    analysis = Analysis(grounds)
+    for at, one in enumerate(scored):
+        scores += one.scores
+        if at in shown:
+            crops.append(crop_of(one, name))
+        if at in analysed:
+            analysis.add(one)
+    out.mkdir(parents=True, exist_ok=True)
+    result = summary(asdict(protocol), scores) | told(analysis) | ({} if identity is None else {"store": identity})
+    write_scores(out / "scores.csv", scores)
+    write_json(out / "summary.json", result)
+    write_markdown(out / "summary.md", result)
+    write_page(
+        out / "index.html",
+        title=title,
+        summary=result,
+        crops=crops,
+        charts=charts(analysis, protocol.scale),
+        comparison=compared(scores),
+        notes=[_pictures(len(crops)), *notes, *_analysed(analysis)],
+    )
+    for row in result["rows"]:
+        gain = f"  {row['gain_db']:+.3f} dB over bicubic" if row.get("gain_db") is not None else ""
+        print(f"{row['model']:<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
+    print(f"page {out / 'index.html'}")
+
+
+def compared(scores: Sequence[Score]) -> Comparison | None:
+    """The models against one another by PSNR; None of bicubic alone, and where a PSNR is infinite."""
+    images = list(dict.fromkeys((one.core, one.slice) for one in scores))
+    found = {(one.model, one.core, one.slice): one.psnr for one in scores}
+    names = list(dict.fromkeys(one.model for one in scores))
+    table = {name: np.array([[found[name, *image] for image in images]]) for name in names}
+    if len(table) < 2 or not all(np.isfinite(values).all() for values in table.values()):
+        return None
+    return compare(table, images)
+
+
+def spread(most: int, number: int) -> set[int]:
+    """At most `most` of `number` places, evenly spread, both ends among them."""
+    return {round(i * (number - 1) / max(1, most - 1)) for i in range(most)}
+
+
+def told(analysis: Analysis) -> dict[str, object]:
+    """The analysis as `summary.json` holds it: numbers by model, and by core and kind of image."""
+    fineness = {
+        name: {
+            "spectral_distance_db": of.distance_db,
+            "beyond_lr_db": of.beyond_lr_db,
+            "resolution_px": of.resolution,
+            **({} if of.invented is None else {"wrong_detail": of.invented}),
+        }
+        for name, of in analysis.fineness().items()
+    }
+    pores = {
+        core: {
+            "threshold": analysis.grounds[core].threshold,
+            "sweep": list(analysis.grounds[core].thresholds[[0, -1]]),
+            "voxel_um": analysis.grounds[core].voxel_um,
+            "images": {name: _known(asdict(of)) for name, of in kinds.items()},
+        }
+        for core, kinds in analysis.pores().items()
+    }
+    return {"fineness": fineness, "pores": pores}
+
+
+def _known(values: Mapping[str, object]) -> dict[str, object]:
+    """Without the curve, which the page draws, and what an image does not have."""
+    return {key: value for key, value in values.items() if isinstance(value, float) and not math.isnan(value)}
+
+
+def crop_of(scored: Scored, name: str) -> Crop:
+    """The middle of a slice: chosen before anybody saw it."""
+    pair, sr = scored.pair, scored.images[name]
+    scale = pair.hr.shape[0] // pair.lr.shape[0]
+    height, width = pair.lr.shape
+    side = min(CROP // scale, height, width)
+    y, x = (height - side) // 2, (width - side) // 2
+    low = (slice(y, y + side), slice(x, x + side))
+    high = (slice(scale * y, scale * (y + side)), slice(scale * x, scale * (x + side)))
+    invented = None
+    if pair.operator is not None and pair.pinv is not None:
+        invented = hallucination(sr[None, None], pair.operator, pair.pinv)[0, 0][high].numpy()
+    return Crop(
+        core=pair.core,
+        slice=pair.slice,
+        lr=pair.lr[low].numpy(),
+        bicubic=scored.images["bicubic"][high].numpy(),
+        sr=sr[high].numpy(),
+        hr=pair.hr[high].numpy(),
+        hallucination=invented,
+    )
+
+
+def _pictures(crops: int) -> str:
+    return f"The pictures are the middle {CROP}² pixels, or less, of {crops} slices spread evenly over the split."
+
+
+def _analysed(analysis: Analysis) -> list[str]:
+    """What was looked at for spectra and pores, and what their thresholds mean."""
+    notes = []
+    if analysis.slices:
+        notes.append(f"Spectra and pores are of {analysis.slices} slices spread evenly over the split.")
+    if analysis.skipped:
+        notes.append(
+            f"{analysis.skipped} more were left out of them: too little of them lies inside the mask, or they are flat."
+        )
+    if analysis.grounds:
+        notes.append(
+            "Pore is what is darker than a threshold fixed on the core's HR, the same for every image: Otsu's unless "
+            "--pore said otherwise, which in a rock of several minerals takes the darkest for pore. The sweep goes a "
+            "fifth of the contrast between pore and solid to either side. Pores finer than a pixel are not seen."
+        )
+    return notes

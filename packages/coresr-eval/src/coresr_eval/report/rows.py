@@ -1,0 +1,96 @@
+"""From the scores of images to the rows of a table, and what must be said of them in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from coresr_eval.protocol import Score
+from coresr_eval.report.words import LEVELS, decimals, in_levels, printable
+
+_DRIFT = 1 / LEVELS  # thresholds are put at whole levels: from here on another one would be due
+_LR_PSNR = 20 * math.log10(LEVELS)  # 48.1 dB, one level RMS: rounding of LR to 8 bits alone makes 0.3
+_BELOW_BICUBIC = 10 * math.log10(2)  # 3.0 dB: contradicts LR with twice the energy of the plainest upscaler
+
+
+def summary(
+    protocol: Mapping[str, object], scores: Sequence[Score], *, rocks: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What `summary.json` holds: the protocol, a row per model over all images, and the same rows per core.
+
+    `psnr`, `lr_psnr` and `gain_db` are in dB, `mae` and `drift` in grey of [0, 1]; each is a mean over images, and
+    `worst_drift` the drift farthest from 0. The gain is PSNR minus bicubic's PSNR of the same image: 0 where both are
+    infinite, None where infinite gains and losses meet. What was not taken of each image is None. Bicubic's row comes
+    first. With `rocks`, the kind of rock of each core, the rows come `per_rock` too.
+    ValueError without scores, for an image without bicubic, for a score given twice, for a core without its rock.
+    """
+    if not scores:
+        raise ValueError("scores must be of one image at least, got none")
+    if (n := len({(score.model, score.core, score.slice) for score in scores})) != len(scores):
+        raise ValueError(f"scores must be one per model and image, got {len(scores)} for {n}")
+    cores = {score.core: score.core for score in scores}
+    found: dict[str, Any] = {"protocol": dict(protocol), "rows": _rows(scores), "per_core": _grouped(scores, cores)}
+    if rocks is not None:
+        if missing := [core for core in cores if core not in rocks]:
+            raise ValueError(f"rocks must name the rock of every core, got none of {printable(missing[0])}")
+        found["per_rock"] = _grouped(scores, rocks)
+    return found
+
+
+def _grouped(scores: Sequence[Score], groups: Mapping[str, str]) -> dict[str, list[dict[str, object]]]:
+    names = dict.fromkeys(groups[score.core] for score in scores)
+    return {name: _rows([score for score in scores if groups[score.core] == name]) for name in names}
+
+
+def _rows(scores: Sequence[Score]) -> list[dict[str, object]]:
+    bicubic = {(score.core, score.slice): score.psnr for score in scores if score.model == "bicubic"}
+    rows: list[dict[str, object]] = []
+    for model in dict.fromkeys(["bicubic", *(score.model for score in scores)]):
+        ours = [score for score in scores if score.model == model]
+        gains = []
+        for score in ours:
+            if (base := bicubic.get((score.core, score.slice))) is None:
+                where = f"{printable(score.core)} slice {score.slice}"
+                raise ValueError(f"scores of core {where} must include bicubic, got {printable(model)}")
+            gains.append(0.0 if score.psnr == base else score.psnr - base)  # inf - inf is no gain either
+        row = {"model": model, "n": len(ours), **_means(ours)}
+        if model != "bicubic":
+            row["gain_db"] = None if {math.inf, -math.inf} <= set(gains) else fmean(gains)
+        rows.append(row)
+    return rows
+
+
+def _means(scores: Sequence[Score]) -> dict[str, object]:
+    means = {}
+    for name in ("psnr", "ssim", "mae", "lr_psnr", "drift"):
+        values = [getattr(score, name) for score in scores]
+        means[name] = None if any(value is None or math.isnan(value) for value in values) else fmean(values)
+    worst = None if means["drift"] is None else max((score.drift for score in scores), key=abs)
+    return {**means, "worst_drift": worst}
+
+
+def guard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What PSNR does not show and a petrophysicist must know, one sentence each; `rows` as `summary` gives them.
+
+    Drift: on an image the mean grey moved by more than one level of 255. Porosity is read off at a threshold, which
+    stands at a whole level: with such a drift the same threshold no longer parts the same rock.
+    Contradiction: SR, degraded as LR was made, is off LR by more than one level RMS (48.1 dB), and by 3 dB more than
+    bicubic, that is with twice its energy. Less than a level may be rounding, and bicubic adds no detail of its own.
+    """
+    sentences = []
+    base = rows[0]["lr_psnr"]
+    for row in rows:
+        model, drift, consistent = row["model"], row["worst_drift"], row["lr_psnr"]
+        if drift is not None and abs(drift) > _DRIFT:
+            levels = in_levels(drift, 1, signed=True)
+            sentences.append(
+                f"{model} shifts the mean grey level, by {levels} of 255 on its worst image: a threshold fixed on "
+                "HR parts other pixels in SR, so hold its porosity against HR's with care."
+            )
+        if None not in (consistent, base) and consistent < min(_LR_PSNR, base - _BELOW_BICUBIC):
+            sentences.append(
+                f"{model} contradicts its input: degraded again as LR was made, it matches LR with "
+                f"{decimals(consistent, 1)} dB, bicubic with {decimals(base, 1)} dB. It has invented or moved "
+                "structures, or removed noise that LR holds."
+            )
+    return sentences
