@@ -173,7 +173,7 @@ def interop(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def pages(session: nox.Session) -> None:
-    """Click through the pages in headless Chromium; it and its driver must be there: apt install chromium-driver."""
+    """Click through the pages in headless Chromium: apt install chromium chromium-driver, or the tests skip."""
     session.install("--no-compile", *constraint(), "./packages/coresr-eval", "selenium>=4.20", *TESTING)
     session.run("python", "-m", "pytest", "tests/eval/report/test_browser.py", *session.posargs)
 

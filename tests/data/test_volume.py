@@ -167,6 +167,17 @@ def test_bad_levels_are_counted() -> None:
         refuse_bad_levels(levels, "a")
 
 
+def test_bad_levels_of_a_region_are_told_by_their_place_in_the_slice(path: Path) -> None:
+    block = BLOCK.astype(np.float32)
+    block[3, 4, 5] = np.inf
+    for volume in (from_array(block, path), in_files(path, block)):
+        with pytest.raises(ValueError, match="got 1 bad pixels, the first at y 4, x 5; repair it"):
+            volume.region(3, slice(2, 6), slice(1, 7))
+        if volume.by_regions:
+            with pytest.raises(ValueError, match="the first at y 4, x 5; repair it"):
+                volume.region(3, slice(-3, None), slice(None, 6))
+
+
 def test_a_name_is_printed_in_utf_8_whatever_its_bytes() -> None:
     assert printable("Bohrkern ä") == "Bohrkern ä"
     assert printable("\udcff.png") == r"\xff.png"

@@ -1,6 +1,7 @@
 """coresr_eval.analysis: spectra, fineness and pores of a split, from its slices one by one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from torch.nn import functional
 
-from coresr_eval.analysis import THRESHOLDS, Analysis, ground, within
+from coresr_eval.analysis import Analysis, within
+from coresr_eval.grounds import THRESHOLDS, ground
 from coresr_eval.protocol import Pair, Scored
 
 SIZE = 64
@@ -38,8 +41,12 @@ def scored(
     return Scored(pair=pair, images={"bicubic": blurred(hr, sigma), "perfect": pair.hr}, scores=())
 
 
+def doubled(lr: Tensor) -> Tensor:
+    return functional.interpolate(lr, scale_factor=2)
+
+
 def analysed(*slices: Scored) -> Analysis:
-    cores = {one.pair.core: ground([one.pair.hr.numpy()], 2.0) for one in slices}
+    cores = {one.pair.core: ground([one.pair.hr.numpy()], (2.0, 2.0)) for one in slices}
     analysis = Analysis(cores)
     for one in slices:
         analysis.add(one)
@@ -78,9 +85,13 @@ def test_numbers_are_means_over_slices_and_medians_where_they_say_so() -> None:
     found, single = together.fineness()["bicubic"], [one.fineness()["bicubic"] for one in alone]
     assert found.distance_db == pytest.approx(np.mean([one.distance_db for one in single]))
     assert found.resolution == np.median([one.resolution for one in single])
-    assert found.beyond_lr_db == pytest.approx(
-        10 * math.log10(np.mean([10 ** (one.beyond_lr_db / 10) for one in single]))
-    )
+    hr = [one.hr for one in alone]
+    energies = [
+        sum(float((power * frequency)[frequency > 0.25].sum()) for frequency, power in spectra)
+        for spectra in ([(one.frequency, one.power) for one in single], hr)
+    ]
+    assert found.beyond_lr_db == pytest.approx(10 * math.log10(energies[0] / energies[1]), abs=0.05)
+    assert abs(found.beyond_lr_db - np.mean([one.beyond_lr_db for one in single])) > 0.5
     pores = [one.pores()["plug"]["bicubic"] for one in alone]
     assert together.pores()["plug"]["bicubic"].porosity == pytest.approx(np.mean([one.porosity for one in pores]))
     assert together.slices == 3
@@ -96,7 +107,7 @@ def test_the_porosity_is_that_at_the_threshold() -> None:
 
 def test_surfaces_are_per_micrometre_where_the_voxel_is_known() -> None:
     hr = rock(0)
-    in_um, in_pixels = Analysis({"plug": ground([hr], 2.0)}), Analysis({"plug": ground([hr])})
+    in_um, in_pixels = Analysis({"plug": ground([hr], (2.0, 2.0))}), Analysis({"plug": ground([hr])})
     for one in (in_um, in_pixels):
         one.add(scored(hr))
     assert in_um.pores()["plug"]["hr"].surface == pytest.approx(in_pixels.pores()["plug"]["hr"].surface / 2)
@@ -138,6 +149,37 @@ def test_what_lies_outside_the_mask_is_not_looked_at() -> None:
     np.testing.assert_array_equal(clean.hr[1], dirty.hr[1])
 
 
+def test_detail_outside_the_mask_is_no_detail() -> None:
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[8:56, 8:56] = True
+    one = scored(rock(0), mask=mask)
+    pair = replace(one.pair, operator=lambda hr: functional.avg_pool2d(hr, 2), pinv=doubled)
+    noise = torch.rand(SIZE, SIZE)
+    images = {"outside": pair.hr.where(mask, noise), "inside": pair.hr.where(~mask, noise)}
+    analysis = Analysis({})
+    analysis.add(replace(one, pair=pair, images=images))
+    found = analysis.fineness()
+    assert found["outside"].invented == 0
+    assert (found["inside"].invented or 0) > 1
+
+
+def test_wrong_detail_is_of_summed_energies_and_says_of_how_many_slices() -> None:
+    """A slice that has next to none of its own decides nothing."""
+    analysis = Analysis({})
+    for number, contrast in enumerate((1.0, 1e-3)):
+        one = scored(contrast * rock(number), number=number)
+        pair = replace(one.pair, operator=lambda hr: functional.avg_pool2d(hr, 2), pinv=doubled)
+        images = {"m": pair.hr + (0.001 * torch.rand(SIZE, SIZE) if contrast < 1 else 0)}
+        analysis.add(replace(one, pair=pair, images=images))
+    analysis.add(scored(rock(2), number=2))
+    found = analysis.fineness()
+    assert found["m"].told == 2
+    assert found["m"].invented is not None
+    assert found["m"].invented < 0.01
+    assert found["bicubic"].told == 0
+    assert found["bicubic"].invented is None
+
+
 def test_a_slice_that_shows_next_to_no_rock_is_skipped_and_counted() -> None:
     mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     mask[:8] = True
@@ -171,16 +213,3 @@ def test_the_part_inside_a_mask_is_the_same_piece_of_lr_and_hr(h: int, w: int, s
         assert high.stop - high.start >= 16
     if rim == 0:
         assert (low_y, low_x) == (slice(0, h), slice(0, w))
-
-
-def test_a_threshold_that_is_given_takes_the_place_of_otsus() -> None:
-    at = ground([rock(0)], threshold=0.4)
-    assert at.threshold == at.thresholds[THRESHOLDS // 2] == 0.4
-    assert ground([rock(0)]).threshold != 0.4
-    with pytest.raises(ValueError, match="threshold must lie between"):
-        ground([rock(0)], threshold=2.0)
-
-
-def test_a_flat_core_has_no_ground() -> None:
-    with pytest.raises(ValueError, match="two grey levels"):
-        ground([np.full((8, 8), 0.5, np.float32)])

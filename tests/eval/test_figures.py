@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from coresr_eval.analysis import AGREES, Analysis, ground
+from coresr_eval.analysis import AGREES, Analysis
 from coresr_eval.figures import CORES, charts
+from coresr_eval.grounds import ground
 from tests.eval.test_analysis import rock, scored
 
 

@@ -395,7 +395,7 @@ def test_the_module_itself_ends_with_one_line_and_no_traceback(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "command", [["score", "bicubic", "--data", "S", "--out", "O"], ["upscale", "bicubic", "IN", "OUT"]]
+    "command", [["score", "bicubic", "--data", "S", "--out", "O"], ["upscale", "--scale", "2", "bicubic", "IN", "OUT"]]
 )
 @pytest.mark.parametrize("absent", ["coresr_data", "coresr_models"])
 def test_without_its_extra_the_command_says_what_to_install(command: list[str], absent: str) -> None:

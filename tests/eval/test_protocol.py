@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coresr_eval.fidelity import mae, psnr, ssim
-from coresr_eval.protocol import Pair, Protocol, Score, differences, mean, refuse_different, score, score_image
+from coresr_eval.protocol import (
+    Pair,
+    Protocol,
+    Score,
+    differences,
+    mean,
+    refuse_different,
+    scorable,
+    score,
+    score_image,
+)
 
 PROTOCOL = Protocol(scale=2, shave=2, grey="uint8, 0 → 0, 255 → 1", degradation="bicubic")
 
@@ -93,7 +103,7 @@ def test_images_too_small_for_the_window_are_seen_through_the_small_one() -> Non
     wanted = ssim(sr[None, None], one.hr[None, None], data_range=1.0, shave=2, window=5).item()
     assert score_image("m", sr, one, PROTOCOL).ssim == wanted
     assert score_image("m", sr, one, replace(PROTOCOL, ssim_small_window=3)).ssim != wanted
-    with pytest.raises(ValueError, match="window must be odd and at most the shaved image's shorter side 6, got 7"):
+    with pytest.raises(ValueError, match="must be 11 pixels a side or more"):
         score_image("m", sr, one, replace(PROTOCOL, ssim_small_window=7))
 
 
@@ -109,6 +119,31 @@ def test_only_what_lies_inside_the_mask_is_compared() -> None:
     assert found.ssim == pytest.approx(again.ssim, abs=1e-14)
     assert found.mae == mae(sr[None, None], one.hr[None, None], data_range=1.0, shave=2, mask=mask).item()
     assert found.drift == again.drift
+
+
+def test_what_lies_outside_the_mask_is_not_held_against_lr() -> None:
+    one = pair(height=16, width=16)
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[8:24, 8:24] = True
+    lr = functional.avg_pool2d(one.hr[None, None], 2)[0, 0]
+    one = replace(one, lr=lr, mask=mask, operator=lambda hr: functional.avg_pool2d(hr, 2))
+    sr = one.hr.where(mask, one.hr + 0.05)
+    found = score_image("m", sr, one, PROTOCOL).lr_psnr
+    assert found is not None
+    assert found > 120
+    assert (score_image("m", one.hr.where(~mask, one.hr + 0.05), one, PROTOCOL).lr_psnr or 0) < 40
+
+
+def test_an_image_is_scorable_where_a_window_lies_inside_its_mask() -> None:
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    assert scorable(None, PROTOCOL)
+    assert not scorable(mask, PROTOCOL)
+    mask[2:9, 2:9] = True  # just inside what is shaved
+    assert scorable(mask, PROTOCOL)
+    assert not scorable(mask, replace(PROTOCOL, shave=3))
+    one = pair(height=16, width=16)
+    with pytest.raises(ValueError, match="the mask of core 'a' slice 0 must hold a window"):
+        score_image("m", one.hr, replace(one, mask=torch.zeros_like(mask)), PROTOCOL)
 
 
 def test_the_drift_is_from_hr_whatever_lr_is() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coresr_data.datasets.operators import Operators
+from coresr_data.datasets.operators import KEPT, Operators
 from coresr_data.datasets.reading import whole_slices
 from coresr_data.degrade.operators import Chain, linear
 from coresr_data.degrade.recipes import Steps
@@ -23,7 +23,7 @@ ROUNDED = 1.0  # grey levels: half of one after each pass
 
 def furthest(store: Store) -> float:
     """Grey levels between the operators' LR and the store's."""
-    pairs = [(one, one.operator) for one in whole_slices(store, "train")]
+    pairs = [(one, one.operator) for one in whole_slices(store, "train", operators=True)]
     return max(
         float((operator.forward(one.hr.double()) - one.lr).abs().max() * 255) if operator else float("nan")
         for one, operator in pairs
@@ -52,10 +52,10 @@ def test_it_leaves_out_what_is_not_linear(slices: Path, tmp_path: Path) -> None:
     store = prepare(slices, tmp_path / "store", scale=2, split="none", degradation="scanner")
     off = [
         float((one.operator.forward(one.hr) - one.lr).square().mean().sqrt())
-        for one in whole_slices(store, "train")
+        for one in whole_slices(store, "train", operators=True)
         if one.operator
     ]
-    contrast = float(np.mean([float(one.lr.std()) for one in whole_slices(store, "train")]))
+    contrast = float(np.mean([float(one.lr.std()) for one in whole_slices(store, "train", operators=True)]))
     assert len(off) == 24
     assert 0.004 < np.median(off) < contrast / 2
 
@@ -66,7 +66,7 @@ def test_the_published_default_is_bicubic_though_no_step_is_recorded(make_store:
         replace(store, manifest=replace(store.manifest, degradation=name)) for name in ("default", "unknown")
     )
     assert furthest(default) < 1e-4
-    assert all(one.operator is None for one in whole_slices(unknown, "train"))
+    assert all(one.operator is None for one in whole_slices(unknown, "train", operators=True))
 
 
 def test_scanned_lr_has_none(make_store: MakeStore) -> None:
@@ -82,14 +82,25 @@ def test_slices_made_alike_share_one(store: Store, monkeypatch: pytest.MonkeyPat
         return linear(steps, height, width, scale)
 
     monkeypatch.setattr("coresr_data.datasets.operators.linear", counted)
-    assert len({id(one.operator) for one in whole_slices(store, "train")}) == len(made) == 1
+    assert len({id(one.operator) for one in whole_slices(store, "train", operators=True)}) == len(made) == 1
+
+
+def test_few_are_held_where_every_slice_has_its_own(slices: Path, tmp_path: Path) -> None:
+    store = prepare(slices, tmp_path / "store", scale=2, split="none", degradation="blur")
+    operators = Operators(store)
+    made = [operators(core, row) for core, row in store.rows("train")]
+    assert len({id(one) for one in made}) > KEPT
+    assert len(operators._made) == KEPT
+    assert all(one.operator is None for one in whole_slices(store, "train"))
 
 
 @pytest.mark.parametrize("layers", [1, 6])
 def test_whole_slices_bring_their_mask(make_store: MakeStore, layers: int) -> None:
     mask = np.random.default_rng(0).random((layers, 48, 64)) > 0.3
     store = make_store("store", mask=mask)
-    for one, expected in zip(whole_slices(store, "train"), np.broadcast_to(mask, (6, 48, 64)), strict=True):
+    for one, expected in zip(
+        whole_slices(store, "train", operators=True), np.broadcast_to(mask, (6, 48, 64)), strict=True
+    ):
         assert one.mask is not None
         assert one.mask.dtype == torch.bool
         np.testing.assert_array_equal(one.mask.numpy(), expected)

@@ -121,6 +121,51 @@ def test_other_metrics_are_compared_on_request(tmp_path: Path) -> None:
         assert [row["model"] for row in found["rows"]] == [best, "fair", BASELINE]
 
 
+def few(folder: Path, maes: dict[str, list[float]], cores: list[str]) -> Path:
+    """What `score` leaves of images whose MAE is near 0 and whose SSIM is near 1."""
+    scores = [
+        Score(model=model, core=core, slice=number, psnr=30 + number - 100 * mae, ssim=1 - mae / 10, mae=mae)
+        for model, of in maes.items()
+        for number, (mae, core) in enumerate(zip(of, cores, strict=True))
+    ]
+    folder.mkdir(parents=True)
+    write_scores(folder / "scores.csv", scores)
+    write_json(folder / "summary.json", summary(asdict(PROTOCOL), scores))
+    return folder
+
+
+def test_no_mean_reaches_beyond_what_the_metric_can_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = few(tmp_path / "a", {BASELINE: [0.03, 0.05], "net": [0.02, 0.0001]}, ["a", "a"])
+    found = {}
+    for metric in ("mae", "ssim", "psnr"):
+        run(table, "--out", tmp_path / metric, "--metric", metric)
+        found[metric] = json.loads((tmp_path / metric / "compare.json").read_text())
+    assert [row["low"] for row in found["mae"]["rows"]] == [0, 0]
+    assert [row["high"] for row in found["ssim"]["rows"]] == [1, 1]
+    assert all(row["high"] > row["mean"] for row in found["mae"]["rows"])
+    assert all(row["low"] < row["mean"] for row in found["ssim"]["rows"])
+    row = found["psnr"]["rows"][0]
+    assert row["high"] - row["mean"] == pytest.approx(row["mean"] - row["low"])
+    pair = found["mae"]["pairs"][0]
+    assert pair["low"] < pair["difference"] < 0 < pair["high"]
+    assert pair["high"] - pair["difference"] == pytest.approx(pair["difference"] - pair["low"])
+    assert "mae of 2 images of 1 core, 95 % intervals" in capsys.readouterr().out
+
+
+def test_equal_errors_are_still_better_where_less(tmp_path: Path) -> None:
+    table = few(tmp_path / "a", {BASELINE: [0.03, 0.05], "net": [0.03, 0.05]}, ["a", "b"])
+    run(table, "--out", tmp_path / "out", "--metric", "mae")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["higher_is_better"] is False
+    assert "less is better" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_one_image_and_one_core_are_counted_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(few(tmp_path / "a", {BASELINE: [0.03], "net": [0.02]}, ["a"]), "--out", tmp_path / "out", "--metric", "ssim")
+    printed = capsys.readouterr().out
+    assert printed.startswith("ssim of 1 image of 1 core, 95 % intervals")
+    assert " 1 run   0.99800 [−1.00000, 1.00000] " in printed  # one image says nothing: all that SSIM can be
+
+
 def test_the_margin_is_that_of_the_user(tmp_path: Path) -> None:
     tables = [scored(tmp_path / "a", "one"), scored(tmp_path / "b", "two", seed=2)]
     for margin, verdict in (("1", "equivalent"), ("0", "not distinguishable")):
@@ -226,5 +271,7 @@ def test_files_that_score_did_not_write_are_refused(tmp_path: Path, file: str, t
 def test_a_metric_that_was_not_taken_or_has_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"lr_psnr of 'bicubic' must be finite on all images, got none of some"):
         run(scored(tmp_path / "a"), "--out", tmp_path / "out", "--metric", "lr_psnr")
-    with pytest.raises(ValueError, match=r"psnr of 'net' must be finite on all images, got inf"):
+    with pytest.raises(
+        ValueError, match=r"psnr of 'net' must be finite on all images, got inf, which is of a perfect image; c"
+    ):
         run(scored(tmp_path / "b", gain=math.inf), "--out", tmp_path / "out")

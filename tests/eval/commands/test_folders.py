@@ -44,7 +44,7 @@ def test_two_folders_make_a_table_with_bicubic_in_it(tmp_path: Path, dtype: str)
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))
     assert [row["model"] for row in summary["rows"]] == ["bicubic", "sr"]
-    assert {(row["core"], row["slice"]) for row in rows} == {("hr", "0"), ("hr", "1"), ("hr", "2")}
+    assert {(row["core"], row["slice"]) for row in rows} == {("slices", "0"), ("slices", "1"), ("slices", "2")}
     assert summary["protocol"]["grey"] == f"{dtype}, 0 → 0, {np.iinfo(dtype).max} → 1"
     assert (summary["protocol"]["scale"], summary["protocol"]["shave"]) == (2, 2)
     hr = levels(0, dtype)[2:-2, 2:-2].astype(float)
@@ -119,6 +119,99 @@ def test_what_is_no_grey_image_is_refused(tmp_path: Path) -> None:
     for name in ("colours.png", "text.png", "holes.npy", "bool.npy", "pages.tif"):
         with pytest.raises(ValueError, match=f"{name} must be"):
             read(tmp_path / name)
+
+
+def test_levels_are_never_taken_for_others(tmp_path: Path) -> None:
+    """What a TIFF says of sign, white and direction is obeyed or refused."""
+    signed = (levels(0).astype(np.int16) - 100) * 50
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "signed.tif", signed)
+    np.testing.assert_array_equal(read(tmp_path / "signed.tif"), signed)
+    assert read(tmp_path / "signed.tif").dtype == np.int16
+    tifffile.imwrite(tmp_path / "small.tif", (signed // 100).astype(np.int8))
+    tifffile.imwrite(tmp_path / "wide.tif", np.full((8, 8), 3_000_000_000, np.uint32))
+    tifffile.imwrite(tmp_path / "white.tif", levels(0), photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "turned.tif", levels(0), extratags=[(274, "H", 1, 6, True)])
+    for name in ("small.tif", "wide.tif", "white.tif", "turned.tif"):
+        with pytest.raises(ValueError, match=f"{name} must be a readable image"):
+            read(tmp_path / name)
+
+
+def test_what_is_broken_is_named(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.png"
+    Image.fromarray(levels(0)).save(whole)
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-2000])
+    Image.fromarray(levels(0)).save(tmp_path / "whole.tif")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:3000])
+    np.savez(tmp_path / "archive.npz", levels(0))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    np.save(tmp_path / "empty.npy", np.zeros((0, 80), np.uint8))
+    promise = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }"
+    head = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + promise.ljust(117) + b"\n"
+    (tmp_path / "promise.npy").write_bytes(head)
+    for name in ("cut.png", "cut.tif", "archive.npy", "empty.npy", "promise.npy"):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            read(tmp_path / name)
+
+
+def test_a_bomb_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(levels(0)).save(tmp_path / "large.png")
+    for limit in (levels(0).size - 1, levels(0).size // 3):  # Pillow warns above its limit and refuses twice that
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(ValueError, match=r"large\.png must be a readable image"):
+            read(tmp_path / "large.png")
+
+
+def test_wide_integers_need_a_window(tmp_path: Path) -> None:
+    for name in ("sr", "hr", "lr"):
+        (tmp_path / name).mkdir()
+        step = 2 if name == "lr" else 1
+        np.save(tmp_path / name / "a.npy", levels(0).astype(np.int32)[::step, ::step])
+    words = ["score", str(tmp_path / "sr"), "--hr", str(tmp_path / "hr"), "--lr", str(tmp_path / "lr")]
+    with pytest.raises(UsageError, match="where images are int32"):
+        main([*words, "--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("name", ["HR", "lr", "bicubic"])
+def test_names_that_stand_for_something_are_refused(tmp_path: Path, name: str) -> None:
+    words = folders(tmp_path)
+    folder = tmp_path / "results" / name
+    folder.mkdir(parents=True)
+    for file in (tmp_path / "sr").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match=f"must not be named {name}"):
+        main(["score", str(folder), *words[2:]])
+    assert not (tmp_path / "out").exists()
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    words = folders(tmp_path)
+    (tmp_path / "sr" / "._slice000.png").write_text("what a Mac leaves")
+    (tmp_path / "sr" / "preview.png").mkdir()
+    main(words)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["rows"][0]["n"] == 3
+
+
+def test_flat_images_have_no_pores_and_say_so(tmp_path: Path) -> None:
+    for name in ("sr", "hr", "lr"):
+        (tmp_path / name).mkdir()
+        side = 32 if name == "lr" else 64
+        np.save(tmp_path / name / "a.npy", np.full((side, side), 90 + (name == "sr"), np.uint8))
+    words = ["score", str(tmp_path / "sr"), "--hr", str(tmp_path / "hr"), "--lr", str(tmp_path / "lr")]
+    main([*words, "--out", str(tmp_path / "out")])
+    assert "one grey level only" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_place_of_the_page_is_looked_at_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(FileExistsError, match="--out must be a folder"):
+        main(folders(tmp_path))
+
+
+@pytest.mark.parametrize("flag", [["--split", "test"], ["--scale", "2"], ["--self-ensemble"], ["--tile", "8"]])
+def test_options_of_a_store_are_refused(tmp_path: Path, flag: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"^{flag[0]} must be left out where a folder of images is scored"):
+        main([*folders(tmp_path), *flag])
 
 
 class Payload:
@@ -209,7 +302,7 @@ def test_slices_are_called_by_their_number_or_counted(tmp_path: Path) -> None:
 def test_the_pore_may_be_named_in_grey_levels(tmp_path: Path, dtype: str) -> None:
     level = 60 * (np.iinfo(dtype).max // 140)
     main([*folders(tmp_path, dtype=dtype), "--pore", str(level)])
-    pores = json.loads((tmp_path / "out" / "summary.json").read_text())["pores"]["hr"]
+    pores = json.loads((tmp_path / "out" / "summary.json").read_text())["pores"]["slices"]
     assert pores["threshold"] == pytest.approx(level / np.iinfo(dtype).max)
     expected = np.mean([(levels(number, dtype).astype(int) <= level).mean() for number in range(3)])
     assert pores["images"]["hr"]["porosity"] == pytest.approx(expected)

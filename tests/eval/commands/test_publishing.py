@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from coresr_eval.analysis import ground
 from coresr_eval.commands.publishing import ANALYSED, compared, crop_of, publish, spread
+from coresr_eval.grounds import ground
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score_image
 
 PROTOCOL = Protocol(scale=2, shave=2, degradation="block means", grey="uint8, 0 → 0, 255 → 1")
@@ -112,5 +112,5 @@ def test_places_are_spread_from_end_to_end(most: int, number: int) -> None:
 
 def test_only_some_slices_of_a_long_split_are_analysed(tmp_path: Path) -> None:
     page = published(tmp_path, slices(ANALYSED + 8))
-    assert f"Spectra and pores are of {ANALYSED} slices spread evenly over the split." in page
+    assert f"Spectra and pores are of {ANALYSED} slices spread evenly over the split. Where" in page
     assert json.loads((tmp_path / "summary.json").read_text())["rows"][0]["n"] == ANALYSED + 8

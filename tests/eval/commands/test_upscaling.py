@@ -15,7 +15,7 @@ pytest.importorskip("coresr_models")
 
 from coresr_data import Window, from_unit, imresize, to_unit
 from coresr_data.formats import open_volume
-from coresr_data.formats.images import look, read_slice, write_slice
+from coresr_data.formats.images import read_slice, write_slice
 from coresr_data.intensity import default_window
 from coresr_data.output import writing
 from coresr_eval.inference import self_ensemble
@@ -184,13 +184,47 @@ def test_the_voxel_is_finer_in_the_plane_and_as_deep_as_before(
     assert "voxel 4×1×1 µm: 2 times finer in the plane of the slices, their distance is kept" in capsys.readouterr().out
 
 
-def test_a_single_slice_keeps_its_pixel(tmp_path: Path) -> None:
-    write_slice(tmp_path / "in.tif", (255 * texture(1, 9, 9)).astype(np.uint8), voxel_um=(3.0, 3.0))
-    for out in ("out.tif", "out.png"):
-        main("bicubic", tmp_path / "in.tif", tmp_path / out, "--scale", 3)
-        voxel = look(tmp_path / out).voxel_um
-        assert voxel is not None
-        np.testing.assert_allclose(voxel[1:], (1, 1), rtol=1e-3)
+NO_ROOM = "OUT has no room for this voxel and says none; a .mhd or .zarr has"
+
+
+@pytest.mark.parametrize("out", ["out.npy", "out"])
+def test_a_voxel_that_the_output_cannot_say_is_not_announced_as_if_it_did(
+    tmp_path: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan(tmp_path / "in.tif")
+    main("bicubic", tmp_path / "in.tif", tmp_path / out, "--scale", 2)
+    assert open_volume(tmp_path / out).voxel_um is None
+    assert NO_ROOM in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("depth", [2.0, 4.0])
+@pytest.mark.parametrize("out", ["out.tif", "out.png", "out", "out.mhd", "out.zarr", "out.npy"])
+def test_a_single_slice_keeps_its_pixel_where_there_is_room(
+    tmp_path: Path, out: str, depth: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = (65535 * texture(1, 9, 12)).astype(np.uint16)[None]
+    with writing(tmp_path / "in.mhd", shape=(1, 9, 12), dtype="uint16", digest="d", voxel_um=(depth, 4, 4)) as writer:
+        writer.write(writer.todo[0], levels[0])
+    main("bicubic", tmp_path / "in.mhd", tmp_path / out, "--scale", 2)
+    found, told = open_volume(tmp_path / out).voxel_um, capsys.readouterr().out
+    said = out != "out.npy" and not (out == "out" and depth == 4)
+    assert (found is not None) == said
+    assert (NO_ROOM not in told) == said
+    assert "pixel 2×2 µm: 2 times finer" in told
+    if found:
+        np.testing.assert_allclose(found[1:], (2, 2), rtol=1e-3)
+    if out in ("out.mhd", "out.zarr"):
+        assert found == (depth, 2, 2)
+
+
+def test_a_single_slice_too_large_for_a_plain_image_says_its_voxel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("coresr_eval.commands.volumes.MOST_HELD", 100)
+    scan(tmp_path / "in.tif", depth=1)
+    main("bicubic", tmp_path / "in.tif", tmp_path / "out.tif", "--scale", 2)
+    assert open_volume(tmp_path / "out.tif").voxel_um == (4, 1, 1)
+    assert NO_ROOM not in capsys.readouterr().out
 
 
 def test_a_folder_of_slices_keeps_their_numbers_and_says_no_voxel_it_cannot(tmp_path: Path) -> None:
@@ -264,8 +298,23 @@ def test_a_network_that_must_see_the_whole_slice_does_and_says_so(
     sr = np.load(tmp_path / "out.npy")
     assert np.abs(sr.astype(int) - from_unit(whole, window, "uint16").astype(int)).max() <= 1
     main(tmp_path / "m.safetensors", tmp_path / "in.npy", tmp_path / "b.npy", "--tile", 8, "--overlap", 4)
-    assert "slices were made from tiles blended by 4 LR pixels" in capsys.readouterr().out
+    said = "slices were made from tiles blended by 4 LR pixels, for this network is not exact in tiles"
+    assert said in capsys.readouterr().out
     assert 1 < np.abs(np.load(tmp_path / "b.npy").astype(int) - sr.astype(int)).max() < 6000
+
+
+def test_an_overlap_that_a_network_of_known_reach_does_not_need_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = saved(tmp_path / "m.safetensors")
+    assert network.receptive_field is not None
+    scan(tmp_path / "in.npy")
+    main(tmp_path / "m.safetensors", tmp_path / "in.npy", tmp_path / "out.npy", "--tile", 8, "--overlap", 4)
+    said = capsys.readouterr().out
+    assert (
+        "slices were made from tiles blended by 4 LR pixels, without --overlap this network is exact in tiles" in said
+    )
+    assert "not exact" not in said
 
 
 @pytest.mark.parametrize(

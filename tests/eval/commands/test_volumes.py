@@ -354,4 +354,8 @@ def test_where_memory_is_short_the_command_ends_with_69_and_a_way_out(
     code, said = refused(capsys, tmp_path / "m.safetensors", scan, tmp_path / "out.npy")
     assert code == 69
     assert "blend tiles by an overlap" in said
+    words = ["--tile", 64, "--overlap", 20]
+    code, said = refused(capsys, tmp_path / "m.safetensors", scan, tmp_path / "out.npy", *words)
+    assert code == 69
+    assert "take an overlap below 20" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "m.safetensors"]

@@ -337,6 +337,24 @@ def test_blended_tiles_are_halved_too_where_memory_is_short(caplog: pytest.LogCa
     assert "going on with 64" in caplog.text
 
 
+@pytest.mark.parametrize(("overlap", "tried"), [(40, 1), (32, 2), (24, 2), (8, 3)])
+def test_where_no_tile_twice_as_wide_as_the_overlap_fits_memory_is_what_is_short(overlap: int, tried: int) -> None:
+    hungry = Hungry(Convolutions(), 10, CUDA)
+    match = rf"^memory must hold a tile of \d+ LR .*20\.00 GiB.*; free some, or take an overlap below {overlap}$"
+    with pytest.raises(MemoryError, match=match):
+        tiled(hungry, torch.rand(1, 2, 300, 300), scale=3, receptive_field=None, tile=128, overlap=overlap)
+    assert len(hungry.sizes) == tried
+
+
+@pytest.mark.parametrize("reach", [None, 0, 3])
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize("tile", [4, 512])
+def test_an_image_without_pixels_is_refused(reach: int | None, size: tuple[int, int], tile: int) -> None:
+    for overlap, what in ((None, "region must hold LR pixels"), (2, "image must hold pixels")):
+        with pytest.raises(ValueError, match=f"^{what}, got "):
+            tiled(Recorder(), torch.rand(1, 1, *size), scale=2, receptive_field=reach, tile=tile, overlap=overlap)
+
+
 @pytest.mark.parametrize("overlap", [0, -3, 9])
 def test_an_overlap_that_leaves_no_tile_is_refused(overlap: int) -> None:
     with pytest.raises(ValueError, match=f"overlap must be from 1 to half a tile of 16 LR pixels, got {overlap}"):

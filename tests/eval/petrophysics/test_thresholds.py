@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from skimage.filters import threshold_otsu
@@ -27,6 +29,50 @@ def test_otsu_has_the_least_variance_within_its_classes_of_all_thresholds() -> N
 def test_otsu_lies_in_the_middle_between_clear_phases() -> None:
     assert otsu(np.array([[3, 3, 4, 200, 201]], dtype=np.uint8)) == 102
     assert otsu([np.array([0.1, 0.2]), np.array([[0.7]])]) == pytest.approx(0.45)
+
+
+def best_cut(hr: np.ndarray) -> float:
+    """Otsu's threshold by the sorted voxels: the variances on both sides of each voxel but the last of its level."""
+    grey = np.sort(hr, axis=None).astype(np.float64)
+    below = np.arange(1, grey.size)
+    dark = np.cumsum(grey)[:-1] / below
+    bright = (grey.sum() - dark * below) / (grey.size - below)
+    between = np.where(grey[1:] > grey[:-1], below * (grey.size - below) * (bright - dark) ** 2, -1)
+    at = int(np.argmax(between))
+    return float((grey[at] + grey[at + 1]) / 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spread", [0.02, 0.1, 0.2])
+def test_otsu_of_more_levels_than_16_bits_have_is_the_exact_one_to_a_bin(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    hr = (0.25 + 0.5 * (rng.random((500, 500)) > 0.3) + spread * rng.standard_normal((500, 500))).astype(np.float32)
+    assert np.unique(hr).size > 2**16
+    assert otsu(hr) == pytest.approx(best_cut(hr), abs=float(np.ptp(hr)) / 65535)
+    assert otsu([1e4 * hr[:100], 1e4 * hr[100:]]) == pytest.approx(1e4 * otsu(hr), abs=float(np.ptp(hr)) / 6.5535)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float of 16 bits", "apart", "close"])
+def test_otsu_is_exact_where_levels_are_no_more_than_16_bits_have(kind: str) -> None:
+    levels = np.arange(2**16)
+    hr = np.concatenate([levels, levels[:20000], levels[30000:60000:2] ** 2 // 65536])
+    made: dict[str, np.ndarray] = {
+        "uint8": (hr >> 8).astype(np.uint8),
+        "uint16": hr.astype(np.uint16),
+        "float of 16 bits": hr.astype(np.float32) / np.float32(65535),
+        "apart": hr // 300 * 0.37,
+        "close": hr // 4 + 1e-7 * (hr % 4),  # four levels in one bin
+    }
+    assert otsu(made[kind]) == pytest.approx(best_cut(made[kind]), rel=1e-12)
+
+
+def test_the_threshold_of_floats_takes_little_memory() -> None:
+    hr = np.random.default_rng(0).random(2**21, dtype=np.float32)
+    tracemalloc.start()
+    otsu(hr)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * hr.size
 
 
 def test_multi_otsu_parts_three_phases_between_their_levels() -> None:

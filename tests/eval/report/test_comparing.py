@@ -1,9 +1,11 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from coresr_eval.report import write_comparison
 from coresr_eval.report.comparing import amount, counted, forest, sentences
 from coresr_eval.statistics import Comparison, Difference, Row
 from coresr_eval.statistics.comparison import Verdict
@@ -44,6 +46,7 @@ def comparison(rows: list[Row], pairs: list[Difference], **more: Any) -> Compari
     made = Comparison(
         metric="psnr",
         unit="dB",
+        higher_is_better=True,
         level=0.95,
         margin=0.05,
         n=24,
@@ -71,10 +74,28 @@ def test_models_that_cannot_be_told_apart_are_said_to_be_so_with_what_is_still_p
 
 
 def test_where_less_is_better_the_first_is_still_the_better_one() -> None:
-    (text,) = texts(pair("A", "B", "not distinguishable", -0.01, 0.015), metric="mae", unit="")
+    mae: dict[str, Any] = {"metric": "mae", "unit": "", "higher_is_better": False}
+    (text,) = texts(pair("A", "B", "not distinguishable", -0.01, 0.015), **mae)
     assert text.endswith("A may be anything from 0.0050 worse to 0.0250 better.")
-    (text,) = texts(pair("A", "B", "different", -0.01, 0.001), metric="mae", unit="")
+    (text,) = texts(pair("A", "B", "different", -0.01, 0.001), **mae)
     assert text.startswith("A is better than B by 0.0100: ")
+
+
+@pytest.mark.parametrize(("higher", "said"), [(True, "more is better"), (False, "less is better")])
+def test_the_page_says_which_is_better_even_where_all_means_are_equal(tmp_path: Path, higher: bool, said: str) -> None:
+    rows = [row("A", 0.0), row("bicubic", 0.0, 0.0)]
+    equal = comparison(rows, [pair("A", "bicubic", "equivalent", 0.0)], higher_is_better=higher)
+    write_comparison(tmp_path / "x.html", equal, title="T", protocol={"scale": 2})
+    text = (tmp_path / "x.html").read_text()
+    assert said in text
+    assert ("gain over bicubic" in text) == higher
+
+
+def test_the_page_corrects_for_pairs_only_where_there_are_several(tmp_path: Path) -> None:
+    rows, pairs = [row("A", 1.0), row("bicubic", 0.0, 0.0)], [pair("A", "bicubic", "different")]
+    for times, said in ((1, "p needs no correction, for there is one pair;"), (3, "corrected for all 3 pairs (Holm);")):
+        write_comparison(tmp_path / "x.html", comparison(rows, times * pairs), title="T", protocol={"scale": 2})
+        assert said in (tmp_path / "x.html").read_text()
 
 
 def test_the_best_is_compared_with_all_and_bicubic_with_whom_it_is_not_beaten_by() -> None:

@@ -199,3 +199,9 @@ def test_curves_are_told_apart_on_light_dark_and_paper_by_who_sees_two_colours()
             for i in range(8):
                 for j in range(i):
                     assert np.linalg.norm(lab[i] - lab[j]) > 12 or _dash(i) != _dash(j)
+
+
+def test_names_in_any_script_are_drawn_without_a_complaint() -> None:
+    """Warnings are errors in these tests."""
+    named = chart(curves=(Curve(name="模型", x=X, y=X),), title="岩石")
+    assert "模型" in draw(named)

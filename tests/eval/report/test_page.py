@@ -277,7 +277,7 @@ def test_a_comparison_says_whether_more_or_less_is_better(tmp_path: Path, parsed
     write_comparison(tmp_path / "x", compared, title="T", protocol=PROTOCOL)
     text = parsed(tmp_path / "x").line
     assert "PSNR over these 24 slices of 4 cores, the best first: more is better. Dots are gains over bicubic" in text
-    turned = replace(compared, rows=compared.rows[::-1], metric="mae", unit="")
+    turned = replace(compared, rows=compared.rows[::-1], metric="mae", unit="", higher_is_better=False)
     write_comparison(tmp_path / "x", turned, title="T", protocol=PROTOCOL)
     text = parsed(tmp_path / "x").line
     assert "MAE over these 24 slices of 4 cores, the best first: less is better. Dots are differences from" in text

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,18 @@ def test_where_less_is_better_the_least_comes_first() -> None:
     models = {BASELINE: RNG(0).random((1, 24)) + 2, "x": RNG(1).random((1, 24))}
     assert [row.model for row in compare(models, IMAGES, higher_is_better=False).rows] == ["x", BASELINE]
     assert [row.model for row in compare(models, IMAGES).rows] == [BASELINE, "x"]
+    equal = {BASELINE: np.zeros((1, 24)), "x": np.zeros((1, 24))}
+    assert [compare(equal, IMAGES, higher_is_better=more).higher_is_better for more in (True, False)] == [True, False]
+
+
+def test_intervals_of_means_end_where_the_metric_does_and_differences_do_not() -> None:
+    models = {BASELINE: RNG(0).random((1, 24)) ** 4, "x": 1 - RNG(1).random((1, 24)) ** 4, "y": RNG(2).random((1, 24))}
+    free, cut = compare(models, IMAGES), compare(models, IMAGES, bounds=(0.3, 0.7))
+    ends = [(row.low, row.high) for row in free.rows]
+    assert min(low for low, _ in ends) < 0.3
+    assert max(high for _, high in ends) > 0.7
+    assert cut.pairs == free.pairs
+    assert cut.rows == tuple(replace(row, low=max(row.low, 0.3), high=min(row.high, 0.7)) for row in free.rows)
 
 
 def test_letters_are_shared_exactly_by_those_that_are_not_different() -> None:

@@ -91,7 +91,9 @@ class Volume:
         name, path = self.names[index], self.source(index)
         cut = self.cut or (lambda z, rows, columns: np.array(self.array[z, rows, columns], self.dtype, order="C"))
         levels = self._unchanged(index, lambda z: cut(z, y, x))
-        refuse_bad_levels(levels, f"{name} in {path.parent} (rows {y.start}–{y.stop}, columns {x.start}–{x.stop})")
+        origin = (y.indices(self.size[0])[0], x.indices(self.size[1])[0])
+        within = f"rows {y.start}–{y.stop}, columns {x.start}–{x.stop}"
+        refuse_bad_levels(levels, f"{name} in {path.parent} ({within})", origin=origin)
         return levels
 
     def _unchanged(self, index: int, read: Callable[[int], Levels]) -> Levels:
@@ -170,13 +172,16 @@ def stamped(paths: Iterable[Path]) -> dict[Path, Stamp]:
     return {path: ((status := path.stat()).st_size, status.st_mtime_ns) for path in paths}
 
 
-def refuse_bad_levels(levels: Levels, name: str) -> None:
-    """ValueError where a float image holds NaN or infinite levels, with their count and the first place."""
+def refuse_bad_levels(levels: Levels, name: str, *, origin: tuple[int, int] = (0, 0)) -> None:
+    """ValueError where a float image holds NaN or infinite levels, with their count and the first place.
+
+    `origin` is where the levels begin in their slice, whose places are told.
+    """
     if np.issubdtype(levels.dtype, np.floating) and not np.isfinite(levels).all():
         bad = np.argwhere(~np.isfinite(levels))
         raise ValueError(
             f"slice {name} must hold finite levels, got {len(bad)} bad pixels, "
-            f"the first at y {bad[0][0]}, x {bad[0][1]}; repair it"
+            f"the first at y {origin[0] + bad[0][0]}, x {origin[1] + bad[0][1]}; repair it"
         )
 
 

@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if COMPLETE:
         upscaling.add(commands)
     else:
-        absent = commands.add_parser("upscale", help='needs pip install "coresr-eval[cli]"')
+        help_ = 'needs pip install "coresr-eval[cli]"'
+        absent = commands.add_parser("upscale", help=help_, add_help=False, prefix_chars="+")  # so that flags are taken
         absent.add_argument("arguments", nargs=REMAINDER)
         absent.set_defaults(command=_refuse)
     options = parser.parse_args(arguments)

@@ -12,41 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coresr_eval.consistency import hallucination_error
-from coresr_eval.petrophysics import around, describe, otsu, porosity_curve
+from coresr_eval.consistency import hallucination
+from coresr_eval.grounds import THRESHOLDS, Ground
+from coresr_eval.petrophysics import describe, porosity_curve
 from coresr_eval.protocol import Pair, Scored
-from coresr_eval.spectrum import beyond_lr, frc, radial_power, resolution_um, spectral_distance
+from coresr_eval.spectrum import frc, radial_power, resolution_um, spectral_distance
 
 Floats = NDArray[np.float64]
 
-SPAN, THRESHOLDS = 0.2, 41
-"""The sweep: to either side of the threshold by this share of the contrast between pore and solid; how many, odd."""
 AGREES = 0.5
 """Ring correlation with HR above which a model agrees: against a truth, a quarter of the power is explained there."""
 _LEAST = 16  # pixels a side that an image must keep inside its mask
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """Where pore ends and solid begins in a core, fixed on its HR."""
-
-    threshold: float
-    thresholds: Floats
-    """The sweep, rising, the threshold in its middle."""
-    voxel_um: float | None = None
-    """Side of an HR pixel; None where nobody said."""
-
-
-def ground(
-    hr: Sequence[NDArray[np.float32]], voxel_um: float | None = None, *, threshold: float | None = None
-) -> Ground:
-    """Where pore ends in `hr` slices `(h, w)` of a core, and the sweep around it; ValueError where all is flat.
-
-    `threshold` is in the grey of `hr`; Otsu's of all slices unless given, which takes the darkest minerals for pore
-    where a rock has more than two phases.
-    """
-    at = otsu(hr) if threshold is None else threshold
-    return Ground(threshold=at, thresholds=around(hr, at, span=SPAN, count=THRESHOLDS), voxel_um=voxel_um)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +57,15 @@ class Fineness:
     distance_db: float
     """Log-spectral distance from HR, mean over slices."""
     beyond_lr_db: float
-    """Energy above LR's Nyquist frequency over HR's, of the slices' mean powers."""
+    """Energy above LR's Nyquist frequency over HR's, both summed over the slices."""
     resolution: float
     """Median period in HR pixels down to which the model agrees with HR."""
     invented: float | None = None
-    """How wrong detail is that LR cannot hold, mean over slices: 0 right, 1 as good as none, above 1 worse than none.
-    See `consistency.hallucination_error`; None where it is not known how LR was made."""
+    """How wrong detail is that LR cannot hold, energies summed over slices: 0 right, 1 as good as none, above 1 worse
+    than none. See `consistency.hallucination_error`; None where it is not known how LR was made.
+    """
+    told: int = 0
+    """Of how many slices that is."""
 
 
 class _Seen(NamedTuple):
@@ -96,10 +75,11 @@ class _Seen(NamedTuple):
     power: Floats
     correlation: Floats
     distance_db: float
-    beyond_lr: float
-    """A ratio of energies: unlike dB it has a mean where one image has no fine detail."""
+    beyond: tuple[float, float]
+    """Energy above LR's Nyquist frequency, its own and HR's."""
     resolution: float
-    invented: float | None
+    wrong: tuple[float, float] | None
+    """Energy of its error and of HR beyond what LR can hold."""
 
 
 class _Segmented(NamedTuple):
@@ -134,34 +114,36 @@ class Analysis:
         low, high = inside
         hr, lr = pair.hr[high].cpu(), pair.lr[low].cpu()
         images = {name: image[high].cpu() for name, image in scored.images.items()}
-        self._spectra(hr, images, scale, {name: _invented(pair, image) for name, image in scored.images.items()})
+        self._spectra(hr, images, scale, _wrong(pair, scored.images, high))
         if (at := self.grounds.get(pair.core)) is not None:
             self._pores(pair.core, at, lr, {"hr": hr, **images})
 
     def _spectra(
-        self, hr: Tensor, images: Mapping[str, Tensor], scale: int, invented: Mapping[str, float | None]
+        self, hr: Tensor, images: Mapping[str, Tensor], scale: int, wrong: Mapping[str, tuple[float, float] | None]
     ) -> None:
         whole = hr[None, None]
-        spectrum = radial_power(whole)
-        self._hr.append((spectrum.frequency.numpy(), spectrum.power[0].numpy()))
+        reference = radial_power(whole)
+        fine = reference.frequency > 0.5 / scale
+        self._hr.append((reference.frequency.numpy(), reference.power[0].numpy()))
         for name, image in images.items():
             one = image[None, None]
-            agreed = frc(one, whole)
+            agreed, own = frc(one, whole), radial_power(one)
+            energies = [float((of.power[0] * of.counts)[fine].sum()) for of in (own, reference)]
             seen = _Seen(
                 frequency=agreed.frequency.numpy(),
-                power=radial_power(one).power[0].numpy(),
+                power=own.power[0].numpy(),
                 correlation=agreed.correlation[0].numpy(),
                 distance_db=float(spectral_distance(one, whole)),
-                beyond_lr=10 ** (float(beyond_lr(one, whole, scale=scale)) / 10),
+                beyond=(energies[0], energies[1]),
                 resolution=float(resolution_um(agreed, 1.0, threshold=AGREES)),
-                invented=invented[name],
+                wrong=wrong[name],
             )
             self._fine.setdefault(name, []).append(seen)
 
     def _pores(self, core: str, at: Ground, lr: Tensor, images: Mapping[str, Tensor]) -> None:
         found = self._curves.setdefault(core, {})
         found.setdefault("lr", []).append(_Segmented(porosity_curve(lr.numpy(), at.thresholds)))
-        hr, voxel = images["hr"].numpy(), at.voxel_um or 1.0
+        hr, voxel = images["hr"].numpy(), at.voxel_um or (1.0, 1.0)
         for name, image in images.items():
             said = describe(image.numpy(), hr, at.threshold, at.thresholds, voxel_um=voxel)
             segmented = _Segmented(said.curve, said.functionals.specific_surface, said.functionals.euler, said.dice)
@@ -199,25 +181,38 @@ def within(
     return None
 
 
-def _invented(pair: Pair, image: Tensor) -> float | None:
-    """Of the whole slice: the operator was made for its size."""
-    if pair.operator is None or pair.pinv is None:
-        return None
-    return float(hallucination_error(image[None, None], pair.hr[None, None], pair.operator, pair.pinv))
+def _wrong(
+    pair: Pair, images: Mapping[str, Tensor], part: tuple[slice, slice]
+) -> dict[str, tuple[float, float] | None]:
+    """Energies in a part of the slice, by model; the operator was made for the whole."""
+    operator, pinv = pair.operator, pair.pinv
+    if operator is None or pinv is None:
+        return dict.fromkeys(images)
+
+    def energy(image: Tensor) -> float:
+        return float(hallucination(image[None, None], operator, pinv)[0, 0][part].square().sum())
+
+    there = energy(pair.hr)
+    errors = {name: image - pair.hr for name, image in images.items()}
+    if pair.mask is not None:
+        errors = {name: error.where(pair.mask, 0) for name, error in errors.items()}
+    return {name: (energy(error), there) for name, error in errors.items()}
 
 
 def _fineness(found: Sequence[_Seen]) -> Fineness:
     frequency = found[0].frequency
-    beyond = float(np.mean([one.beyond_lr for one in found]))
-    invented = [one.invented for one in found if one.invented is not None]
+    beyond = [math.fsum(one.beyond[at] for one in found) for at in (0, 1)]
+    known = [one.wrong for one in found if one.wrong is not None]
+    wrong = [math.fsum(one[at] for one in known) for at in (0, 1)]
     return Fineness(
         frequency=frequency,
         power=_mean_on(frequency, [(one.frequency, one.power) for one in found]),
         correlation=_mean_on(frequency, [(one.frequency, one.correlation) for one in found]),
         distance_db=float(np.mean([one.distance_db for one in found])),
-        beyond_lr_db=10 * math.log10(beyond) if beyond > 0 else -math.inf,
+        beyond_lr_db=10 * math.log10(beyond[0] / beyond[1]) if min(beyond) > 0 else -math.inf,
         resolution=float(np.median([one.resolution for one in found])),
-        invented=float(np.mean(invented)) if invented else None,
+        invented=wrong[0] / wrong[1] if wrong[1] > 0 else None,
+        told=len(known),
     )
 
 
@@ -230,8 +225,14 @@ def _pores(found: Sequence[_Segmented]) -> Pores:
         curve=curve,
         surface=float(np.mean([one.surface for one in found])),
         euler=float(np.mean([one.euler for one in found])),
-        dice=float(np.mean([one.dice for one in found])),
+        dice=_mean_known([one.dice for one in found]),
     )
+
+
+def _mean_known(values: Sequence[float]) -> float:
+    """A slice without pore in either image has no Dice."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _mean_on(frequency: Floats, curves: Iterable[tuple[Floats, Floats]]) -> Floats:

@@ -6,7 +6,7 @@ from coresr_eval.analysis import AGREES, Analysis, Pores
 from coresr_eval.report import Chart, Curve
 
 CORES = 4
-"""Cores whose porosity is drawn; `summary.json` holds all."""
+"""Cores whose porosity is drawn; the page's table and `summary.json` hold the numbers of all."""
 _CALLED = {"hr": "HR", "lr": "LR"}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from coresr_eval.consistency import drift, lr_psnr
 from coresr_eval.fidelity import mae, psnr, ssim
+from coresr_eval.similarity import windows_inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Pair:
     pinv: Callable[[Tensor], Tensor] | None = None
     """The operator's pseudo-inverse, the other way round."""
     mask: Tensor | None = None
-    """Bool, of HR's size: only what lies inside is compared with HR. LR is compared as a whole."""
+    """Bool, of HR's size: only what lies inside is looked at. See `scorable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +128,35 @@ def score_image(model: str, image: Tensor, pair: Pair, protocol: Protocol) -> Sc
         raise ValueError(f"the image of {where} must be {tuple(pair.hr.shape)}, got {tuple(image.shape)}")
     if not image.isfinite().all():
         raise ValueError(f"the image of {where} must be finite, got {int((~image.isfinite()).sum())} bad pixels")
+    least = 2 * protocol.shave + min(protocol.ssim_window, protocol.ssim_small_window)
+    if min(image.shape) < least:
+        raise ValueError(
+            f"the image of {where} must be {least} pixels a side or more under this protocol, got {tuple(image.shape)}"
+        )
+    if not scorable(pair.mask, protocol):
+        raise ValueError(
+            f"the mask of core {pair.core!r} slice {pair.slice} must hold a window of SSIM inside the shaved image, "
+            "got none; leave the slice out"
+        )
     sr, lr = image[None, None], pair.lr[None, None]
+    kept = sr if pair.mask is None else sr.where(pair.mask, pair.hr)  # LR's pixels at the rim see both sides of it
     return Score(
         model=model,
         core=pair.core,
         slice=pair.slice,
         **_compared(sr, pair, protocol),
-        lr_psnr=None if pair.operator is None else float(lr_psnr(sr, lr, pair.operator, data_range=1.0)),
+        lr_psnr=None if pair.operator is None else float(lr_psnr(kept, lr, pair.operator, data_range=1.0)),
         drift=_drift(image, pair),
     )
+
+
+def scorable(mask: Tensor | None, protocol: Protocol) -> bool:
+    """Whether an image under this mask has a score: a window of SSIM lies inside it and inside the shaved image."""
+    if mask is None:
+        return True
+    inside = mask[tuple(slice(protocol.shave, side - protocol.shave) for side in mask.shape)]
+    window = protocol.ssim_window if min(inside.shape) >= protocol.ssim_window else protocol.ssim_small_window
+    return min(inside.shape) >= window and bool(windows_inside(inside, window).any())
 
 
 def _drift(image: Tensor, pair: Pair) -> float:

@@ -47,7 +47,7 @@ def similarity(
     variances are those of a sample of as many pixels as the window has.
     """
     window, (height, width) = len(weights), image.shape[-2:]
-    inside = None if mask is None else _windows_inside(mask, window)
+    inside = None if mask is None else windows_inside(mask, window)
     count = (height - window + 1) * (width - window + 1) if inside is None else int(inside.sum())
     if not count:
         raise ValueError(f"mask must hold a whole window of {window}×{window} pixels, got none on {height}×{width}")
@@ -85,7 +85,7 @@ def multiscale(
     return product
 
 
-def _windows_inside(mask: Tensor, window: int) -> Tensor:
+def windows_inside(mask: Tensor, window: int) -> Tensor:
     """Which windows hold no pixel outside the mask, `(h - window + 1, w - window + 1)` bool."""
     outside = (~mask)[None].float()
     return max_pool2d(max_pool2d(outside, (window, 1), stride=1), (1, window), stride=1)[0] == 0

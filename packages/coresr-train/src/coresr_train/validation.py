@@ -18,7 +18,7 @@ from torch import Tensor
 
 from coresr_data import Store, whole_slices
 from coresr_eval import Pair, Protocol, score, tiled
-from coresr_eval.protocol import mean
+from coresr_eval.protocol import mean, scorable
 from coresr_models import Network, save
 from coresr_models.blocks import Bicubic
 from coresr_models.checkpoint import write_whole
@@ -124,6 +124,8 @@ class Judge:
             if self._interrupts.asked:
                 return
             mask = None if one.mask is None else one.mask.to(device)
+            if not scorable(mask, self._protocol):
+                continue  # next to no rock on it
             yield Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device), mask=mask)
 
     def _panels(self) -> dict[str, NDArray[np.uint8]]:

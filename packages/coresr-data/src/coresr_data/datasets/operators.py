@@ -11,9 +11,12 @@ from coresr_data.degrade.steps import Resize
 from coresr_data.resize import Separable
 from coresr_data.store import DRAWN, Core, Store
 
+KEPT = 4
+"""Operators that are held: slices that share one follow one another, and each holds megabytes."""
+
 
 class Operators:
-    """Of a store's slices; slices of one size that went through the same steps share one."""
+    """Of a store's slices; neighbours of one size that went through the same steps share one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,6 +33,8 @@ class Operators:
             return None
         key = steps, core.height, core.width
         if key not in self._made:
+            if len(self._made) == KEPT:
+                self._made.pop(next(iter(self._made)))
             self._made[key] = linear(steps, core.height, core.width, self._store.scale)
         return self._made[key]
 

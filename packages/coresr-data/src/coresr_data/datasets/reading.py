@@ -95,15 +95,18 @@ class WholeSlice:
     mask: Tensor | None = None
     """(scale·h, scale·w) bool, True where there is rock; None where the core has no mask."""
     operator: Separable | Chain | None = None
-    """How LR was made of HR; None where that is not known. See `Operators`."""
+    """How LR was made of HR; None where that is not known, or nobody asked. See `Operators`."""
 
 
-def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
-    """Every pair of a split in the order of the manifest, read as asked for; or `most` of them, evenly spread."""
+def whole_slices(store: Store, split: str, *, most: int | None = None, operators: bool = False) -> Iterator[WholeSlice]:
+    """Every pair of a split in the order of the manifest, read as asked for; or `most` of them, evenly spread.
+
+    With their `operators`, which take some milliseconds and megabytes each.
+    """
     window, rows, arrays = store.manifest.window, store.rows(split), Arrays(store)
     if most is not None and most < len(rows):
         rows = [rows[round((i + 0.5) * len(rows) / most - 0.5)] for i in range(most)]
-    lr, operators = LR.format(scale=store.scale), Operators(store)
+    lr, operator_of = LR.format(scale=store.scale), Operators(store)
     for core, row in rows:
         mask = arrays(core, MASK) if core.masked else None
         yield WholeSlice(
@@ -112,7 +115,7 @@ def whole_slices(store: Store, split: str, *, most: int | None = None) -> Iterat
             lr=tensor(to_unit(arrays(core, lr)[row], window))[0],
             hr=tensor(to_unit(arrays(core, HR)[row], window))[0],
             mask=None if mask is None else torch.from_numpy(mask[row if len(mask) > 1 else 0].copy()),
-            operator=operators(core, row),
+            operator=operator_of(core, row) if operators else None,
         )
 
 

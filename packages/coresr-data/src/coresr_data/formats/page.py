@@ -18,6 +18,7 @@ import numpy as np
 import tifffile
 
 from coresr_data.formats.extras import MissingExtraError, extra
+from coresr_data.formats.inflation import DEFLATE, refuse_inflation
 from coresr_data.formats.limits import MOST_TILE, refuse_bomb
 from coresr_data.formats.picture import one_channel, read_frame, refuse_rotation
 from coresr_data.formats.pieces import MOST_SLICES, RefusedError
@@ -29,7 +30,7 @@ MOST_TAGS = 4096
 STRIP_OFFSETS, EXIF_ORIENTATION, PREDICTOR = 273, 274, 317
 ALIKE = (256, 257, 258, 259, 262, 277, 284, PREDICTOR, 322, 323, 339, 32997)
 """Tags that must be the same on every page of a stack: size, bits, compression, samples, tiles, kind of number."""
-PLAIN = (1, 8, 32946)
+PLAIN = (1, *DEFLATE)
 """Compressions that need no library: none and deflate."""
 FLOATING = 3
 """The predictor that tifffile cannot undo by itself."""
@@ -150,8 +151,22 @@ def refuse_page(page: Any, stored: int) -> None:
         raise RefusedError(
             f"have tiles of at most {MOST_TILE} pixels, got {page.tilelength}×{page.tilewidth}; write smaller ones"
         )
+    if not lies_whole(page, stored):
+        _refuse_parts(page, stored)
     if 0 in page.databytecounts or 0 in page.dataoffsets:  # which tifffile would fill with zeros
         raise RefusedError("be a whole image, got parts without data; replace it")
+
+
+def _refuse_parts(page: Any, stored: int) -> None:
+    """RefusedError unless every tile or strip of the page is said to lie in a file of `stored` bytes."""
+    parts, offsets, counts = math.prod(page.chunked), page.dataoffsets, page.databytecounts
+    if (len(offsets), len(counts)) != (parts, parts):  # those missing tifffile would fill with zeros
+        raise RefusedError(f"have {parts} parts, got {len(offsets)} offsets and {len(counts)} counts; replace it")
+    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
+        if offset + count > stored:
+            raise RefusedError(
+                f"be readable, got part {number} of {count} bytes at {offset} in a file of {stored}; replace it"
+            )
 
 
 def lies_whole(page: Any, stored: int) -> bool:
@@ -172,6 +187,7 @@ def page_levels(page: Any, path: Path, *, frame: int) -> Levels:
     try:
         if page.compression not in PLAIN or page.tags.valueof(PREDICTOR, 1) == FLOATING:
             extra("imagecodecs", "tiff")
+        refuse_inflation(page, range(len(page.dataoffsets)))
         levels = np.asarray(page.asarray())
     except MissingExtraError as missing:  # Pillow knows most of what is in use, too
         if page.dtype.name not in (EXACT if page.samplesperpixel == 1 else ("uint8",)):

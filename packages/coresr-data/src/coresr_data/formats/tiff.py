@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from coresr_data.formats.inflation import refuse_inflation
 from coresr_data.formats.page import (
     Directory,
     axes_said,
@@ -149,6 +150,7 @@ def _held(path: Path, offset: int, shape: tuple[int, int, int]) -> Callable[[int
     @cache
     def block() -> Levels:
         with refusals(path, KIND), _page(path, offset, 0) as page:
+            refuse_inflation(page, range(len(page.dataoffsets)))
             return np.asarray(page.asarray()).reshape(shape)
 
     return lambda index: block()[index]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from coresr_data.formats.inflation import refuse_inflation
 from coresr_data.formats.page import FLOATING, PLAIN, PREDICTOR
 from coresr_data.formats.pieces import RefusedError
 from coresr_data.volume import Levels
@@ -46,10 +47,11 @@ def tile_levels(page: Any, y: slice, x: slice) -> Levels:
 def _tile(page: Any, number: int) -> Levels:
     offset, count = page.dataoffsets[number], page.databytecounts[number]
     file = page.parent.filehandle
+    if offset + count > file.size:  # before so many are asked for
+        raise RefusedError(f"hold tile {number} whole, got {max(0, file.size - offset)} of {count} bytes; replace it")
+    refuse_inflation(page, [number])
     file.seek(offset)
     data = file.read(count)
-    if len(data) != count:
-        raise RefusedError(f"hold tile {number} whole, got {len(data)} of {count} bytes; replace it")
     decoded, _, shape = page.decode(data, number)
     if decoded is None:
         raise RefusedError(f"hold tile {number}, got none; replace it")

@@ -1,4 +1,7 @@
-"""`compare [NAME=]DIR …`: models beside each other from what `score` wrote, with intervals, and which truly differ."""
+"""`compare [NAME=]DIR …`: models beside each other from what `score` wrote, with intervals, and which truly differ.
+
+The interval of a mean ends where its metric does: no MAE is below 0, no SSIM above 1. Those of differences do not.
+"""
 
 import csv
 import io
@@ -41,8 +44,8 @@ def add(commands: Commands) -> None:
 
 
 def _compare(options: Namespace) -> None:
-    unit, higher_is_better = METRICS[options.metric]
-    margin = options.margin if options.margin is not None else MARGIN_DB if unit == "dB" else 0.0
+    metric = METRICS[options.metric]
+    margin = options.margin if options.margin is not None else MARGIN_DB if metric.unit == "dB" else 0.0
     if not 0 <= margin < math.inf:
         raise UsageError(f"--margin must be 0 or more, got {margin}")
     tables = [read(text) for text in options.tables]
@@ -51,7 +54,13 @@ def _compare(options: Namespace) -> None:
     runs = {BASELINE: [tables[0].bicubic]} | {name: [one.model for one in of] for name, of in _by_name(tables).items()}
     models = {name: _values(name, of, images, options.metric) for name, of in runs.items()}
     comparison = compare(
-        models, images, metric=options.metric, unit=unit, higher_is_better=higher_is_better, margin=margin
+        models,
+        images,
+        metric=options.metric,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        bounds=metric.bounds,
+        margin=margin,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     write(options.out, comparison, tables)
@@ -68,7 +77,7 @@ def _values(name: str, runs: Sequence[Scores], images: Sequence[tuple[str, int]]
     """A row per run, a column per image; ValueError where the metric was not taken, or is infinite."""
     values = np.array([[run[image].get(metric, math.nan) for image in images] for run in runs], dtype=np.float64)
     if not np.isfinite(values).all():
-        found = "none of some" if np.isnan(values).any() else "inf, which is of a perfect image,"
+        found = "none of some" if np.isnan(values).any() else "inf, which is of a perfect image"
         raise ValueError(f"{metric} of {name!r} must be finite on all images, got {found}; compare another --metric")
     return values
 
@@ -96,14 +105,17 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.8g}"
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def told(comparison: Comparison) -> list[str]:
     """The comparison for a terminal: the rows, the pairs, the notes."""
     digits = 3 if comparison.unit == "dB" else 5
     wide = max(len(printable(row.model)) for row in comparison.rows)
     head = f"{comparison.metric} {comparison.unit}".strip()
-    lines = [
-        f"{head} of {comparison.n} images of {len(comparison.cores)} cores, {100 * comparison.level:g} % intervals"
-    ]
+    counted = f"{_count(comparison.n, 'image')} of {_count(len(comparison.cores), 'core')}"
+    lines = [f"{head} of {counted}, {100 * comparison.level:g} % intervals"]
 
     def ends(low: float, high: float, *, signed: bool) -> str:
         return f"[{decimals(low, digits, signed=signed)}, {decimals(high, digits, signed=signed)}]"
@@ -114,8 +126,8 @@ def told(comparison: Comparison) -> list[str]:
     for row in comparison.rows:
         mean = between(row.mean, row.low, row.high, signed=False)
         gain = between(row.gain, row.gain_low, row.gain_high, signed=True)
-        runs = f"{row.runs} run{'s' if row.runs > 1 else ''}"
-        lines.append(f"  {printable(row.model):<{wide}}  {runs:<7} {mean:<28} over bicubic {gain:<26} {row.letters}")
+        name = f"{printable(row.model):<{wide}}  {_count(row.runs, 'run'):<7}"
+        lines.append(f"  {name} {mean:<28} over bicubic {gain:<26} {row.letters}")
     for pair in comparison.pairs:
         apart = between(pair.difference, pair.low, pair.high, signed=True)
         names = f"{printable(pair.one)} − {printable(pair.other)}"

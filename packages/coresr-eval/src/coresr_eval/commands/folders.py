@@ -1,6 +1,7 @@
 """Two folders of images and no network: another program's SR against HR, beside bicubic of LR."""
 
 import re
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,19 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
-from coresr_eval.analysis import Ground, ground
 from coresr_eval.cli import UsageError
 from coresr_eval.commands.publishing import publish, spread
 from coresr_eval.conventions import under
+from coresr_eval.grounds import Ground, ground
 from coresr_eval.protocol import Pair, Protocol, Scored, score_image
 
 SUFFIXES = (".bmp", ".npy", ".png", ".tif", ".tiff")
 _TOLD = re.compile(r"(?:[-_ ]|(?<=\d))(x[2-9]|lr|hr|sr)$", re.IGNORECASE)
+CORE = "slices"
+"""What the one core of a folder is called, which nobody named."""
 GROUND = 16
 """Images whose HR says where the pores are."""
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 274, 258, 262, 339  # TIFF 6.0, section 8; the first also EXIF's
+_BOMB = Image.DecompressionBombError
 _BORDER = 4  # LR pixels mirrored around an image: bicubic reaches two
 
 
@@ -34,7 +40,11 @@ class Folder:
             raise FileNotFoundError(
                 f"{path} must be a folder of images, got {'a file' if path.exists() else 'nothing'}"
             )
-        files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+        files = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        ]
         if not files:
             raise FileNotFoundError(f"{path} must hold images ({', '.join(SUFFIXES)}), got none")
         self.path, self.files = path, {stem(file): file for file in files}
@@ -55,14 +65,23 @@ def stem(file: Path) -> str:
 
 
 def read(file: Path) -> NDArray[Any]:
-    """Grey levels `(h, w)`: 8-bit and 16-bit integers and floats; three equal channels are one."""
+    """Grey levels `(h, w)`: 8-bit and 16-bit integers and floats; three equal channels are one.
+
+    ValueError, naming the file, for what cannot be read, or could be read in more than one way.
+    """
     try:
-        levels = np.load(file, allow_pickle=False) if file.suffix.lower() == ".npy" else _decoded(file)
-    except (UnidentifiedImageError, ValueError, EOFError) as error:
-        raise ValueError(f"{file} must be a readable image, got {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            levels = np.load(file, allow_pickle=False) if file.suffix.lower() == ".npy" else _decoded(file)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, _BOMB, Image.DecompressionBombWarning) as error:
+        raise ValueError(f"{file} must be a readable image, got {error or type(error).__name__}") from error
+    if not isinstance(levels, np.ndarray):
+        raise ValueError(f"{file} must be one array, got an archive; save the array by itself")  # noqa: TRY004 - of a file
     if levels.ndim == 3 and levels.shape[-1] in {3, 4} and (levels[..., :3] == levels[..., :1]).all():
         levels = levels[..., 0]
-    if levels.ndim != 2 or levels.dtype.kind not in "uif" or not np.isfinite(levels).all():
+    if levels.ndim != 2 or not levels.size or levels.dtype.kind not in "uif" or not np.isfinite(levels).all():
         said = f"{'×'.join(map(str, levels.shape))} {levels.dtype}"
         raise ValueError(f"{file} must be one grey image of finite levels, got {said}; write slices one by one")
     native: NDArray[Any] = levels.astype(levels.dtype.newbyteorder("="), copy=False)
@@ -71,11 +90,27 @@ def read(file: Path) -> NDArray[Any]:
 
 def _decoded(file: Path) -> NDArray[Any]:
     with Image.open(file) as image:
-        if getattr(image, "n_frames", 1) != 1:
-            raise ValueError(f"{image.n_frames} pages")  # type: ignore[attr-defined]  # formats of several have it
+        if (pages := getattr(image, "n_frames", 1)) != 1:
+            raise ValueError(f"{pages} pages")
         if image.mode not in {"L", "I", "I;16", "I;16B", "F", "RGB", "RGBA"}:
             raise ValueError(f"mode {image.mode}")
-        return np.asarray(image)
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            raise ValueError("an image that is to be turned when it is shown; turn it")
+        levels = np.asarray(image)
+        return _as_tagged(levels, image) if isinstance(image, TiffImageFile) else levels
+
+
+def _as_tagged(levels: NDArray[Any], image: TiffImageFile) -> NDArray[Any]:
+    """Levels of the type that the file says, which Pillow widens, or takes for another."""
+    tags = image.tag_v2
+    bits, kind = tags.get(_BITS, (1,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0]
+    if tags.get(_PHOTOMETRIC, 1) == 0:
+        raise ValueError("levels of which 0 is white; invert them")
+    if kind == 2 and bits == 16:
+        return levels.astype(np.int16)
+    if kind != 3 and (bits > 16 or kind == 2):
+        raise ValueError(f"{'signed' if kind == 2 else 'unsigned'} integers of {bits} bits; write .npy")
+    return levels
 
 
 def common(folders: Mapping[str, Folder]) -> Sequence[str]:
@@ -91,14 +126,14 @@ def common(folders: Mapping[str, Folder]) -> Sequence[str]:
 
 
 def window_of(levels: NDArray[Any], given: Sequence[float] | None) -> tuple[float, float]:
-    """The grey levels that are 0 and 1: those given, else the dtype's whole range; UsageError for floats without."""
+    """The grey levels that are 0 and 1: those given, else all of the dtype; UsageError for floats, wide integers."""
     if given is not None:
         low, high = given
         if not low < high:
             raise UsageError(f"--window must be LOW HIGH with LOW below HIGH, got {low:g} {high:g}")
         return low, high
-    if levels.dtype.kind == "f":
-        raise UsageError("--window must say which levels are 0 and 1 where images are floats, got none")
+    if levels.dtype.kind == "f" or levels.dtype.itemsize > 2:
+        raise UsageError(f"--window must say which levels are 0 and 1 where images are {levels.dtype}, got none")
     limits = np.iinfo(levels.dtype)
     return float(limits.min), float(limits.max)
 
@@ -130,22 +165,37 @@ def score_folders(options: Namespace) -> None:
     images = Images(sr, hr, lr, window=options.window)
     plain = Protocol(scale=images.scale, shave=images.scale, degradation="LR as given", grey=images.grey)
     protocol = under(plain, options.convention)
+    grounds, notes = _grounds(images, options.pore)
+    if images.dtype.kind != "f":
+        notes += [f"{name} is a folder of {images.dtype} images: what wrote them has rounded and clipped its output."]
     publish(
         images.scored(name, protocol),
         options.out,
         number=len(images.names),
         name=name,
         protocol=protocol,
-        grounds={images.core: _ground(images, options.pore)},
-        title=f"{name} against {images.core}",
-        notes=[f"{name} is a folder of {images.dtype} images: what wrote them has rounded and clipped its output."],
+        grounds=grounds,
+        title=f"{name} against {hr.path.resolve().name}",
+        notes=[
+            *notes,
+            (
+                "All images are taken for slices of one core, and compared as a whole, with what lies outside a round "
+                "field of view: crop such images first, or make a store of them."
+            ),
+        ],
     )
 
 
-def _ground(images: "Images", pore: float | None) -> Ground:
+def _grounds(images: "Images", pore: float | None) -> tuple[dict[str, Ground], list[str]]:
+    """Of the one core, from HR images spread over the folder; and why it has none."""
     names = [images.names[at] for at in sorted(spread(GROUND, len(images.names)))]
+    hr = [images.unit(images.hr, name).ravel() for name in names]
     threshold = None if pore is None else (pore - images.low) / (images.high - images.low)
-    return ground([images.unit(images.hr, name) for name in names], threshold=threshold)
+    low, high = min(one.min() for one in hr), max(one.max() for one in hr)
+    if low == high or not (threshold is None or low <= threshold < high):
+        what = "has one grey level only" if low == high else "has no level on one side of --pore"
+        return {}, [f"Nothing is said of the pores of HR, which {what}."]
+    return {images.core: ground(hr, threshold=threshold)}, []
 
 
 class Images:
@@ -155,7 +205,7 @@ class Images:
         """ValueError where a folder holds other names, or the first images are no whole scale apart."""
         self.names = common({"SR": sr, "HR": hr, "LR": lr})
         first = hr.read(self.names[0])
-        self.sr, self.hr, self.lr, self.dtype, self.core = sr, hr, lr, first.dtype, hr.path.resolve().name
+        self.sr, self.hr, self.lr, self.dtype, self.core = sr, hr, lr, first.dtype, CORE
         self.low, self.high = window_of(first, window)
         self.scale = scale_of(first, lr.read(self.names[0]), self.names[0])
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from coresr_eval.analysis import Analysis, Ground
+from coresr_eval.analysis import Analysis
 from coresr_eval.consistency import hallucination
-from coresr_eval.figures import charts
+from coresr_eval.figures import CORES, charts
+from coresr_eval.grounds import Ground
 from coresr_eval.protocol import Protocol, Score, Scored
 from coresr_eval.report import Crop, summary, write_json, write_markdown, write_page, write_scores
+from coresr_eval.report.words import printable
 from coresr_eval.statistics import Comparison, compare
 
 CROP = 192
@@ -38,6 +40,10 @@ def publish(
 
     `identity` is that of the data, where they have one: tables of others may not be compared.
     """
+    if name.casefold() in {"hr", "lr"}:
+        raise ValueError(f"model must not be named {name}, which stands for its input and its truth; rename it")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out must be a folder, got {out}, which is a file; name another")
     shown, analysed = spread(SHOWN, number), spread(ANALYSED, number)
     scores: list[Score] = []
     crops: list[Crop] = []
@@ -64,7 +70,7 @@ def publish(
     )
     for row in result["rows"]:
         gain = f"  {row['gain_db']:+.3f} dB over bicubic" if row.get("gain_db") is not None else ""
-        print(f"{row['model']:<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
+        print(f"{printable(row['model']):<24} n {row['n']:<4} PSNR {row['psnr']:.3f} dB  SSIM {row['ssim']:.4f}{gain}")
     print(f"page {out / 'index.html'}")
 
 
@@ -91,7 +97,7 @@ def told(analysis: Analysis) -> dict[str, object]:
             "spectral_distance_db": of.distance_db,
             "beyond_lr_db": of.beyond_lr_db,
             "resolution_px": of.resolution,
-            **({} if of.invented is None else {"wrong_detail": of.invented}),
+            **({} if of.invented is None else {"wrong_detail": of.invented, "wrong_detail_slices": of.told}),
         }
         for name, of in analysis.fineness().items()
     }
@@ -143,15 +149,25 @@ def _analysed(analysis: Analysis) -> list[str]:
     """What was looked at for spectra and pores, and what their thresholds mean."""
     notes = []
     if analysis.slices:
-        notes.append(f"Spectra and pores are of {analysis.slices} slices spread evenly over the split.")
-    if analysis.skipped:
         notes.append(
-            f"{analysis.skipped} more were left out of them: too little of them lies inside the mask, or they are flat."
+            f"Spectra and pores are of {_slices(analysis.slices)} spread evenly over the split. Where there is a mask, "
+            "of the largest rectangle around the middle that lies inside it."
         )
-    if analysis.grounds:
+    if analysis.skipped:
+        notes.append(f"Spectra and pores leave out {_slices(analysis.skipped)}: flat, or too little inside the mask.")
+    told = [of.told for of in analysis.fineness().values() if 0 < of.told < analysis.slices]
+    if told:
+        notes.append(f"Wrong detail is of {_slices(told[0])}: how LR was made of the others has no direct inverse.")
+    if analysis.pores():
         notes.append(
             "Pore is what is darker than a threshold fixed on the core's HR, the same for every image: Otsu's unless "
             "--pore said otherwise, which in a rock of several minerals takes the darkest for pore. The sweep goes a "
             "fifth of the contrast between pore and solid to either side. Pores finer than a pixel are not seen."
         )
+    if len(analysis.pores()) > CORES:
+        notes.append(f"Porosity is drawn of {CORES} cores, the first; the table holds all {len(analysis.pores())}.")
     return notes
+
+
+def _slices(number: int) -> str:
+    return "one slice" if number == 1 else f"{number} slices"

@@ -1,6 +1,7 @@
 """`score MODEL`: how good a model is on a split of a store, or another program's images, beside bicubic."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from coresr_eval.cli import Commands, UsageError
@@ -25,7 +26,7 @@ def add(commands: Commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="for scores.csv, summary.json, index.html"
     )
     judge.add_argument("--data", type=Path, metavar="STORE", help="whose slices are scored")
-    judge.add_argument("--split", default="test", help="of the store (default test)")
+    judge.add_argument("--split", help="of the store (default test)")
     judge.add_argument("--scale", type=int, help="for bicubic, where the store holds several scales")
     judge.add_argument("--hr", type=Path, metavar="DIR", help="without a store: HR images of the same names")
     judge.add_argument("--lr", type=Path, metavar="DIR", help="without a store: LR images, which bicubic enlarges")
@@ -49,8 +50,10 @@ def _score(options: Namespace) -> None:
 
         if options.lr is None:
             raise UsageError("--lr must name the LR images beside --hr, got none: bicubic is made of them")
+        _refuse_unused(options, "a folder of images", ("split", "scale", "self_ensemble", "tile"))
         score_folders(options)
         return
+    _refuse_unused(options, "a store", ("lr", "window"))
     try:
         from coresr_eval.commands.stores import score_store  # here: two folders of images need no networks
     except ImportError as missing:
@@ -58,3 +61,9 @@ def _score(options: Namespace) -> None:
             f'--data must have its packages, got {missing}; pip install "coresr-eval[cli]"'
         ) from missing
     score_store(options)
+
+
+def _refuse_unused(options: Namespace, what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise UsageError(f"--{name.replace('_', '-')} must be left out where {what} is scored: it says that itself")

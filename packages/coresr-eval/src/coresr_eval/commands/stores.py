@@ -4,14 +4,16 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from coresr_data import Separable, Store, open_store, to_unit, whole_slices
 from coresr_data.store import Core
-from coresr_eval.analysis import Ground, ground
 from coresr_eval.commands.loading import TILE, Model, find_model
 from coresr_eval.commands.publishing import publish, spread
 from coresr_eval.conventions import under
-from coresr_eval.protocol import Pair, Protocol, score
+from coresr_eval.grounds import Ground, ground
+from coresr_eval.protocol import Pair, Protocol, scorable, score
 
 GROUND = 16
 """Slices of a core whose HR says where its pores are."""
@@ -23,7 +25,7 @@ SEEN = {
 
 def score_store(options: Namespace) -> None:
     """Score the model of the options on a split of their store, beside bicubic."""
-    store = open_store(options.data)
+    store, split = open_store(options.data), options.split or "test"
     manifest = store.manifest
     only = manifest.scales[0] if len(manifest.scales) == 1 else None
     model = find_model(
@@ -39,47 +41,67 @@ def score_store(options: Namespace) -> None:
         tile=options.tile,
     )
     protocol = under(plain, options.convention)
-    rows = store.rows(options.split)
+    rows = store.rows(split)
+    seen = [row for row in rows if scorable(_mask(store, *row), protocol)]
+    if not seen:
+        raise ValueError(f"split {split} must show rock, got {len(rows)} slices without a piece inside their masks")
+    grounds, untold = _grounds(store, seen, options.pore)
     models = {"bicubic": find_model("bicubic", model.scale).upscale, model.name: model.upscale}
     publish(
-        score(models, _pairs(store, options.split), protocol),
+        score(models, _pairs(store, split, protocol), protocol),
         options.out,
-        number=len(rows),
+        number=len(seen),
         name=model.name,
         protocol=protocol,
-        grounds=_grounds(store, rows, options.pore),
-        title=f"{model.name} on {options.split} of {options.data.resolve().name}",
-        notes=_notes(model, store, options.split),
+        grounds=grounds,
+        title=f"{model.name} on {split} of {options.data.resolve().name}",
+        notes=[*_notes(model, store, split), *_left_out(len(rows) - len(seen), len(rows)), *untold],
         identity=store.sha256,
     )
 
 
-def _pairs(store: Store, split: str) -> Iterator[Pair]:
-    for one in whole_slices(store, split):
+def _mask(store: Store, core: Core, row: int) -> Tensor | None:
+    return torch.from_numpy(np.array(store.mask(core)[row])) if core.masked else None
+
+
+def _pairs(store: Store, split: str, protocol: Protocol) -> Iterator[Pair]:
+    for one in whole_slices(store, split, operators=True):
         operator = one.operator
-        yield Pair(
-            core=one.core,
-            slice=one.number,
-            lr=one.lr,
-            hr=one.hr,
-            mask=one.mask,
-            operator=None if operator is None else operator.forward,
-            pinv=operator.pinv if isinstance(operator, Separable) else None,  # others invert by iteration, in seconds
-        )
+        if scorable(one.mask, protocol):
+            yield Pair(
+                core=one.core,
+                slice=one.number,
+                lr=one.lr,
+                hr=one.hr,
+                mask=one.mask,
+                operator=None if operator is None else operator.forward,
+                pinv=operator.pinv if isinstance(operator, Separable) else None,  # others invert by iteration
+            )
 
 
-def _grounds(store: Store, rows: Sequence[tuple[Core, int]], pore: float | None) -> dict[str, Ground]:
-    """By core, from HR slices of the split; a core whose slices are flat has none."""
-    found, window = {}, store.manifest.window
-    threshold = None if pore is None else float(to_unit(np.array([pore]), window)[0])
-    for core in {core.name: core for core, _ in rows}.values():
-        own = [row for other, row in rows if other.folder == core.folder]
-        hr = [to_unit(store.hr(core)[own[at]], window) for at in sorted(spread(GROUND, len(own)))]
-        if min(one.min() for one in hr) < max(one.max() for one in hr):
-            sides = core.voxel_um and set(core.voxel_um[1:])
-            voxel_um = sides.pop() if sides and len(sides) == 1 else None
-            found[core.name] = ground(hr, voxel_um, threshold=threshold)
-    return found
+def _left_out(number: int, of: int) -> list[str]:
+    return [f"{number} of {of} slices are left out: next to nothing of them lies inside the mask."] if number else []
+
+
+def _grounds(store: Store, rows: Sequence[tuple[Core, int]], pore: float | None) -> tuple[dict[str, Ground], list[str]]:
+    """By core, from the rock on HR slices of the split, whatever their sizes; and why a core has none."""
+    found, untold, window = {}, [], store.manifest.window
+    threshold = None if pore is None else float(to_unit(np.array([pore], store.manifest.dtype), window)[0])
+    for name in dict.fromkeys(core.name for core, _ in rows):
+        own = [(core, row) for core, row in rows if core.name == name]
+        hr = []
+        for core, row in (own[at] for at in sorted(spread(GROUND, len(own)))):
+            mask, levels = _mask(store, core, row), to_unit(np.asarray(store.hr(core)[row]), window)
+            hr.append(levels.ravel() if mask is None else levels[mask.numpy()])
+        sides = {core.voxel_um and core.voxel_um[1:] for core, _ in own}
+        voxel_um = sides.pop() if len(sides) == 1 else None
+        low, high = min(one.min() for one in hr), max(one.max() for one in hr)
+        if low == high or not (threshold is None or low <= threshold < high):
+            what = "has one grey level only" if low == high else "has no level on one side of --pore"
+            untold.append(f"Nothing is said of the pores of {name}, which {what}.")
+            continue
+        found[name] = ground(hr, voxel_um, threshold=threshold)
+    return found, untold
 
 
 def _notes(model: Model, store: Store, split: str) -> list[str]:
@@ -103,6 +125,8 @@ def _notes(model: Model, store: Store, split: str) -> list[str]:
 def _divided(store: Store) -> str:
     """How the store was split, as a sentence, and how alike the slices on both sides of a border are."""
     parts, cores = store.manifest.split["parts"], store.manifest.split["cores"]
+    if parts == "none":
+        return "The store was not split."
     if isinstance(parts, dict):
         how = "into " + "; ".join(f"{part} {_part(of)}" for part, of in parts.items())
     elif isinstance(parts, list):

@@ -14,13 +14,23 @@ from coresr_eval.cli import UsageError
 from coresr_eval.protocol import refuse_different
 from coresr_eval.statistics import BASELINE
 
-METRICS: Mapping[str, tuple[str, bool]] = {
-    "psnr": ("dB", True),
-    "ssim": ("", True),
-    "mae": ("", False),
-    "lr_psnr": ("dB", True),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A column of `scores.csv` that can be compared."""
+
+    unit: str = ""
+    higher_is_better: bool = True
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    """The least and the greatest value that it can have."""
+
+
+METRICS: Mapping[str, Metric] = {
+    "psnr": Metric(unit="dB"),
+    "ssim": Metric(bounds=(-1.0, 1.0)),
+    "mae": Metric(higher_is_better=False, bounds=(0.0, math.inf)),
+    "lr_psnr": Metric(unit="dB"),
 }
-"""Columns of `scores.csv` that can be compared: unit, and whether more is better."""
 _SAME_DB = 0.01  # bicubic of the same slices on another machine differs by less than a thousandth
 Scores: TypeAlias = Mapping[tuple[str, int], Mapping[str, float]]
 """Core and slice → metric → value."""

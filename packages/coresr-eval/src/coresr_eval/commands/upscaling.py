@@ -1,4 +1,9 @@
-"""`upscale MODEL IN OUT`: the super-resolved slice, stack or volume, in its own bit depth, tile by tile."""
+"""`upscale MODEL IN OUT`: the super-resolved slice, stack or volume, in its own bit depth, tile by tile.
+
+The same command gives the same bytes, at once or where it goes on, on a machine of the same kind and with as many
+threads (OMP_NUM_THREADS): with another number of them some networks differ in the last bit of float32, which a few
+pixels in ten thousand show as a level.
+"""
 
 import hashlib
 import json
@@ -18,7 +23,7 @@ from coresr_eval import __version__
 from coresr_eval.cli import Commands, UsageError
 from coresr_eval.commands.loading import MODEL, Model, find_model, model_window
 from coresr_eval.commands.sharing import together
-from coresr_eval.commands.volumes import Network, Work, write
+from coresr_eval.commands.volumes import Network, Work, said_voxel, write
 from coresr_models.checkpoint import sha256
 
 BICUBIC_REACH = 2
@@ -130,17 +135,29 @@ def _tell(options: Namespace, work: Work, *, clipped: int, new: int, total: int)
     slices = "" if len(volume) == 1 else f"{len(volume)} slices of "
     made, given = ("×".join(map(str, size)) for size in (work.size, volume.size))
     print(f"{options.output}: {slices}{made} {dtype}, from {given}")
-    if work.voxel_um is None:
-        print("voxel not said by IN")
-    else:
-        sides = "×".join(f"{side:g}" for side in work.voxel_um)
-        print(f"voxel {sides} µm: {work.network.scale} times finer in the plane of the slices, their distance is kept")
+    _tell_voxel(work, options.output)
     if options.axis != "z":
         print(f"slices across {options.axis}: OUT lies ({options.axis}, {'z, x' if options.axis == 'y' else 'z, y'})")
     if not work.by_tiles:
         how = f"from tiles blended by {work.overlap} LR pixels" if work.overlap else "whole"
-        print(f"slices were made {how}, for this network is not exact in tiles")
+        exact = work.network.receptive_field is not None
+        why = "without --overlap this network is exact in tiles" if exact else "for this network is not exact in tiles"
+        print(f"slices were made {how}, {why}")
     share = 100 * clipped / max(1, new)
     of = "pixels" if new == total else f"the {100 * new / total:.1f} % of pixels that were left to write were"
     said = f"{share:.3f} % of {of} clipped to {dtype}"
     print(f"grey window {work.window.low:g} {work.window.high:g}, {said}")
+
+
+def _tell_voxel(work: Work, out: Path) -> None:
+    """Its sides, and whether OUT says them."""
+    if work.voxel_um is None:
+        print("voxel not said by IN")
+        return
+    if len(work.volume) == 1:
+        print(f"pixel {work.voxel_um[1]:g}×{work.voxel_um[2]:g} µm: {work.network.scale} times finer")
+    else:
+        sides = "×".join(f"{side:g}" for side in work.voxel_um)
+        print(f"voxel {sides} µm: {work.network.scale} times finer in the plane of the slices, their distance is kept")
+    if said_voxel(work, out) is None:
+        print("OUT has no room for this voxel and says none; a .mhd or .zarr has")

@@ -1,5 +1,6 @@
 """From the tiles of a volume to those of its super-resolved one: read by regions, computed, written as they come."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -162,9 +163,7 @@ class Written(NamedTuple):
 
 def write(work: Work, out: Path, digest: str, processes: Processes) -> Written:
     """Write all of SR to `out`, or what a run with the same digest left to do; only the first process does."""
-    if len(work.volume) == 1 and out.suffix.lower() == ".png":
-        return _write_image(work, out, processes)
-    if len(work.volume) == 1 and out.suffix.lower() in (".tif", ".tiff") and np.prod(work.size) <= MOST_HELD:
+    if _is_image(work, out):
         return _write_image(work, out, processes)
     if processes.rank > 0:
         compute_for(processes, work.levels)
@@ -186,6 +185,25 @@ def write(work: Work, out: Path, digest: str, processes: Processes) -> Written:
     return Written(clipped, new, len(work.volume) * work.size[0] * work.size[1])
 
 
+def said_voxel(work: Work, out: Path) -> Voxel | None:
+    """The voxel that `out` says; None where it has no room for that of the work.
+
+    A .npy has none at all, a plain image of one slice its pixel. So have slices of a folder, of which readers take a
+    square one for the face of a cube: it stays unsaid where slices lie apart by another distance.
+    """
+    suffix = out.suffix.lower()
+    if work.voxel_um is None or suffix == ".npy":
+        return None
+    z, y, x = work.voxel_um
+    return work.voxel_um if z == y == x or suffix in SUFFIXES or _is_image(work, out) else None
+
+
+def _is_image(work: Work, out: Path) -> bool:
+    """Whether `out` is a plain image, of one slice."""
+    suffix, small = out.suffix.lower(), math.prod(work.size) <= MOST_HELD
+    return len(work.volume) == 1 and (suffix == ".png" or (suffix in (".tif", ".tiff") and small))
+
+
 def _units(work: Work, todo: list[Tile]) -> list[list[Tile]]:
     """What one process does at a time: a tile, or all of a slice that is computed whole."""
     if work.by_tiles:
@@ -198,7 +216,8 @@ def _write_image(work: Work, out: Path, processes: Processes) -> Written:
     if processes.rank > 0:
         return Written(0, 0, 0)
     levels, clipped = work.levels(Tile(0, 0, 0, *work.size))
+    voxel_um = said_voxel(work, out)
     with creating(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_slice(out, levels, voxel_um=work.voxel_um and work.voxel_um[1:])
+        write_slice(out, levels, voxel_um=voxel_um and voxel_um[1:])
     return Written(clipped, levels.size, levels.size)

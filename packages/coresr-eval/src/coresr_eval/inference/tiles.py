@@ -46,10 +46,12 @@ class Tiles:
     def region(self, source: Source, y: slice, x: slice) -> Tensor:
         """SR of the LR rows `y` and columns `x`, `(b, c, scale·rows, scale·columns)`.
 
-        Their starts must be multiples of `multiple_of`. MemoryError where the smallest tile does not fit.
+        Their starts must be multiples of `multiple_of`. ValueError for a region without pixels, MemoryError where the
+        smallest tile does not fit.
         """
-        if self._reach is None or max(y.stop - y.start, x.stop - x.start) <= self.side:
-            side = None if self._reach is None else max(y.stop - y.start, x.stop - x.start)
+        longest = max(_length(y), _length(x))
+        if min(_length(y), _length(x)) > 0 and (self._reach is None or longest <= self.side):
+            side = None if self._reach is None else longest
             sr = self._attempted(lambda: self._exact(source, y, x), side)
             if sr is not None:
                 return sr
@@ -61,31 +63,33 @@ class Tiles:
 
         Not the image that the network gives as a whole, but without seams: for networks whose statistics span the
         image, or whose reach costs too much. The fading windows sum to exactly 1. ValueError unless a tile is at least
-        twice as wide as the overlap.
+        twice as wide as the overlap, MemoryError where no such tile fits.
         """
         overlap = _up(overlap, self._multiple)
-        while True:
-            if not 0 < 2 * overlap <= self.side:
-                raise ValueError(
-                    f"overlap must be from 1 to half a tile of {self.side} LR pixels, got {overlap}; take larger tiles"
-                )
-            sr = self._attempted(lambda: self._faded(source, overlap), self.side)
-            if sr is not None:
-                return sr
+        if not 0 < 2 * overlap <= self.side:
+            raise ValueError(
+                f"overlap must be from 1 to half a tile of {self.side} LR pixels, got {overlap}; take larger tiles"
+            )
+        while (sr := self._attempted(lambda: self._faded(source, overlap), self.side, overlap)) is None:
+            pass
+        return sr
 
-    def _attempted(self, compute: Callable[[], Tensor], side: int | None) -> Tensor | None:
-        """What `compute` answers; None where it ran out of memory and tiles smaller than `side`, if any, may do."""
+    def _attempted(self, compute: Callable[[], Tensor], side: int | None, overlap: int = 0) -> Tensor | None:
+        """What `compute` answers; None where it ran out of memory and tiles smaller than `side`, if any, may do.
+
+        Tiles are no narrower than twice their `overlap`.
+        """
         try:
             return compute()
         except (MemoryError, RuntimeError) as error:
             if not ran_out(error):
                 raise
             half = halved(side, self._multiple) if side else None
-            if half is None:
+            if half is None or half < 2 * overlap:
                 what = f"a tile of {side} LR pixels and its halo" if side else "the image whole, for its statistics"
+                remedy = f"take an overlap below {overlap}" if overlap else "blend tiles by an overlap"
                 raise MemoryError(
-                    f"memory must hold {what} in this network, got too little ({_line(error)}); "
-                    "free some, or blend tiles by an overlap"
+                    f"memory must hold {what} in this network, got too little ({_line(error)}); free some, or {remedy}"
                 ) from error
         let_go()  # out here, where the failed attempt's tensors are gone
         self.side = half

@@ -4,7 +4,7 @@ Pores are dark: a pore is where the grey level is at most the threshold. Every f
 shape or several of them (all the HR slices of a core), and the grey levels in whatever range all images share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +14,8 @@ from skimage.filters import threshold_multiotsu
 from coresr_eval.petrophysics.voxels import Floats, Pore
 
 Images: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]]
+_BINS = 2**16  # as many as a 16-bit image has levels
+_AT_ONCE = 2**17  # voxels held in float64 together
 
 
 def segment(image: ArrayLike, threshold: float) -> Pore:
@@ -50,17 +52,57 @@ def comparable(threshold: ArrayLike, image: NDArray[Any]) -> NDArray[np.floating
 def otsu(hr: Images) -> float:
     """The threshold that parts `hr` into two classes of least variance (Otsu 1979); ValueError where `hr` is flat.
 
-    Exact: each gap between grey levels that occur is tried, and its middle returned, so that other images of two clear
-    phases are parted between them (scikit-image's is the middle of one of 256 bins, often close to the darker phase).
+    Exact for up to 2^16 grey levels, those of 8 and 16 bits, as integers or as floats: each gap between levels that
+    occur is tried, and its middle returned, so that other images of two clear phases are parted between them
+    (scikit-image's is the middle of one of 256 bins, often close to the darker phase). Of more levels, the gaps between
+    2^16 bins from the least to the greatest are: the threshold is resolved to a bin, 1/65535 of that range, which a
+    single voxel far off all others makes wide.
     """
-    levels, counts = np.unique(pooled(hr), return_counts=True)
-    grey = levels.astype(np.float64)
-    below = np.cumsum(counts, dtype=np.float64)[:-1]
+    grey, counts = _levels(pooled(hr))
+    below = np.cumsum(counts)[:-1]
     above = counts.sum() - below
     sums = np.cumsum(counts * grey)
     dark, bright = sums[:-1] / below, (sums[-1] - sums[:-1]) / above
     best = int(np.argmax(below * above * (bright - dark) ** 2))
     return float((grey[best] + grey[best + 1]) / 2)
+
+
+def _levels(values: NDArray[Any]) -> tuple[Floats, Floats]:
+    """The grey levels of `values` `(n,)`, rising, and how often each occurs; of too many, the means of their bins."""
+    counts, sums, alone = np.zeros(_BINS), np.zeros(_BINS), np.full(_BINS, np.nan)
+    single = True  # whether no bin holds two levels
+    low, high = float(values.min()), float(values.max())
+    for chunk in _chunks(values):
+        part = chunk.astype(np.float64)
+        bins = np.rint((part - low) / (high - low) * (_BINS - 1)).astype(np.int64)  # levels of 16 bits: each its own
+        counts += np.bincount(bins, minlength=_BINS)
+        sums += np.bincount(bins, weights=part, minlength=_BINS)
+        if single:
+            unseen = np.isnan(alone[bins])
+            alone[bins[unseen]] = part[unseen]
+            single = bool((alone[bins] == part).all())
+    held = counts > 0
+    if single:
+        return alone[held], counts[held]
+    known = _few(values)
+    if known is None:
+        return sums[held] / counts[held], counts[held]
+    each = sum(np.bincount(np.searchsorted(known, chunk), minlength=known.size) for chunk in _chunks(values))
+    return known.astype(np.float64), np.asarray(each, dtype=np.float64)
+
+
+def _few(values: NDArray[Any]) -> NDArray[Any] | None:
+    """The levels of `values` `(n,)`, rising, unless they are more than there are bins."""
+    known = values[:0]
+    for chunk in _chunks(values):
+        known = np.union1d(known, chunk)
+        if known.size > _BINS:
+            return None
+    return known
+
+
+def _chunks(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (values[start : start + _AT_ONCE] for start in range(0, values.size, _AT_ONCE))
 
 
 def multi_otsu(hr: Images, *, classes: int) -> tuple[float, ...]:
@@ -140,4 +182,4 @@ def _joined(images: Images) -> NDArray[Any]:
     listed = _listed(images)
     if not listed:
         raise ValueError("images must be one array or more, got none")
-    return np.concatenate([image.ravel() for image in listed])
+    return np.concatenate([image.ravel() for image in listed]) if len(listed) > 1 else listed[0].ravel()

@@ -38,8 +38,8 @@ def _better(pairs: "Sequence[Difference]", comparison: "Comparison") -> dict[str
 
 
 def _alike(pair: "Difference", comparison: "Comparison") -> dict[str, str]:
-    images, low, high = counted(comparison), *sorted((pair.low, pair.high))
-    if pair.difference < 0:  # where less is better, for the first has the better mean
+    images, low, high = counted(comparison), pair.low, pair.high
+    if not comparison.higher_is_better:
         low, high = -high, -low
     if pair.verdict == "equivalent":
         margin = amount(comparison.margin, comparison)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ def drawn(chart: Chart, order: Sequence[str], prefix: str) -> Markup:
         _marks(axes, chart.marks)
         _names(axes, chart, order)
         text = io.BytesIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        with warnings.catch_warnings():  # the reader's font shows what matplotlib's lacks
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+            figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     titles = {f"curve{i}": printable(curve.name) for i, curve in enumerate(chart.curves)}
     return inlined(text.getvalue(), label=_told(chart), stand_ins=_STAND_INS, prefix=prefix, titles=titles)
 

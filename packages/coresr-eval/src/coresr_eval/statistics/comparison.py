@@ -10,8 +10,8 @@ Verdict: TypeAlias = Literal["different", "equivalent", "not distinguishable"]
 class Row:
     """One model over all images; a model of several runs (seeds of one recipe) is the mean of its runs.
 
-    Numbers are in the unit of the metric. An end of an interval is infinite where there is no second unit to judge by
-    (one image).
+    Numbers are in the unit of the metric. An end of an interval is infinite, or the metric's own end, where there is no
+    second unit to judge by (one image).
     """
 
     model: str
@@ -24,7 +24,8 @@ class Row:
     """Over runs and images: of one run, what `score` printed."""
     low: float
     """Lower end of the interval of the mean, at `Comparison.level`: over other slices of these cores, and other seeds.
-    It says how well the mean is known, and nothing of differences between models: those are paired."""
+    It says how well the mean is known, and nothing of differences between models: those are paired. Cut off where the
+    metric ends (no MAE is below 0, no SSIM above 1)."""
     high: float
     gain: float
     """Mean over images of the score minus bicubic's of the same image; 0 in bicubic's row."""
@@ -72,6 +73,8 @@ class Comparison:
     """`psnr`, `ssim`, …: a column of `scores.csv`."""
     unit: str
     """`dB`, or empty."""
+    higher_is_better: bool
+    """Whether more of the metric is better: gains above 0 are good ones."""
     level: float
     """Confidence of the intervals, and 1 minus the share of comparisons with a false "different": 0.95."""
     margin: float

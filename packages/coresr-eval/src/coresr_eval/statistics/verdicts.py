@@ -1,5 +1,6 @@
 """Which models differ, on the same images: intervals, p-values, verdicts, letters."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -20,14 +21,17 @@ def compare(
     metric: str = "psnr",
     unit: str = "dB",
     higher_is_better: bool = True,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     margin: float = 0.05,
     level: float = 0.95,
 ) -> Comparison:
     """Which of `models` differ. Each is `(runs, n)`: a row per run (seed) of one recipe, a column per image.
 
     `images` are the (core, slice) of the columns. Of a model with one run only this file is judged, for the variance
-    between its seeds is unknown; bicubic has none. How: see `variance`. Raises ValueError without a model beside
-    bicubic, for shapes that differ, an image twice, scores that are not finite, the same run twice in one model.
+    between its seeds is unknown; bicubic has none. How: see `variance`. `bounds` are the least and the greatest value
+    that the metric can have: a row's interval of the mean, which is symmetric, is cut off there, differences and
+    gains are not. Raises ValueError without a model beside bicubic, for shapes that differ, an image twice, scores that
+    are not finite, the same run twice in one model.
 
     >>> images = [(core, number) for core in "abcd" for number in range(3)]
     >>> noise = np.random.default_rng(0).normal(size=(3, 12))
@@ -49,11 +53,15 @@ def compare(
     return Comparison(
         metric=metric,
         unit=unit,
+        higher_is_better=higher_is_better,
         level=level,
         margin=margin,
         n=len(images),
         cores=tuple(sorted({core for core, _ in images})),
-        rows=tuple(_row(name, models, images, level, mark) for name, mark in zip(names, marks, strict=True)),
+        rows=tuple(
+            _row(name, models, images, level=level, mark=mark, bounds=bounds)
+            for name, mark in zip(names, marks, strict=True)
+        ),
         pairs=pairs,
         notes=tuple(_notes(models, images, level, f"{margin:g} {unit}".strip() if margin else "")),
     )
@@ -122,7 +130,15 @@ def _about(couple: tuple[str, str], models: Mapping[str, Floats]) -> str:
     return f"{files} only, not the recipe: the variance between seeds is unknown"
 
 
-def _row(name: str, models: Mapping[str, Floats], images: Sequence[tuple[str, int]], level: float, mark: str) -> Row:
+def _row(
+    name: str,
+    models: Mapping[str, Floats],
+    images: Sequence[tuple[str, int]],
+    *,
+    level: float,
+    mark: str,
+    bounds: tuple[float, float],
+) -> Row:
     scores, bicubic = models[name], models[BASELINE]
     sources = (within_cores(scores.mean(axis=0), images), *between_seeds(scores))
     mean = Estimate(value=float(scores.mean()), sources=sources)
@@ -134,8 +150,8 @@ def _row(name: str, models: Mapping[str, Floats], images: Sequence[tuple[str, in
         runs=len(scores),
         n=scores.shape[1],
         mean=mean.value,
-        low=low,
-        high=high,
+        low=max(low, bounds[0]),
+        high=min(high, bounds[1]),
         gain=gain.value,
         gain_low=gain_low,
         gain_high=gain_high,
