@@ -101,7 +101,7 @@ def test_the_house_convention_is_the_default() -> None:
 def test_no_smaller_window_stands_in_for_one_that_papers_do_not_shrink(convention: str) -> None:
     protocol = under(RAW, convention)
     image = np.random.default_rng(0).random((protocol.ssim_window - 1, 20))
-    with pytest.raises(ValueError, match=f"shaved image's shorter side {len(image)}, got {len(image) + 1}"):
+    with pytest.raises(ValueError, match=f"must be {len(image) + 1} pixels a side or more"):
         scored(image, image, protocol)
 
 
