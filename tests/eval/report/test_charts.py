@@ -30,8 +30,10 @@ def test_curves_that_cannot_be_drawn_are_refused(curve: dict[str, list[float]], 
 
 
 def test_a_curve_may_have_gaps_and_be_of_one_point() -> None:
-    Curve(name="c", x=np.array([1.0, 2.0]), y=(NOTHING, 1.0))
-    Curve(name="c", x=[1], y=[1])
+    gap = Curve(name="gap", x=np.array([1.0, 2.0]), y=(NOTHING, 1.0))
+    point = Curve(name="point", x=[1], y=[1])
+    chart = Chart(title="T", x_label="x", y_label="y", curves=(gap, point), log_y=True)
+    assert chart.hidden == 0  # a gap is no number that the axis could not show
 
 
 @pytest.mark.parametrize(
