@@ -34,8 +34,8 @@ def test_a_row_is_the_mean_since_the_last_and_leaves_validations_out_of_the_spee
     for number in range(1, 16):
         clock[0] += 0.5
         progress.waited(0.1)
-        terms = {"sr/l1": torch.tensor(float(number)), "sr/gradient_norm": torch.tensor(1.0)}
-        progress.step(Step(number=number, learning_rate=0.1 / number, terms=terms), last=number == 15)
+        terms, watched = {"sr/l1": torch.tensor(float(number))}, {"sr/gradient_norm": torch.tensor(1.0)}
+        progress.step(Step(number=number, learning_rate=0.1 / number, terms=terms, watched=watched), last=number == 15)
         if number == 3:
             clock[0] += 100  # a validation
             progress.said("valid")
@@ -62,7 +62,7 @@ def test_a_window_that_was_interrupted_is_logged_as_if_it_had_not_been(tmp_path:
                 progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
                 progress.restore(state)
             terms = {"sr/l1": torch.tensor(0.1 * number), "sr/tv": torch.tensor(1 / number)}
-            progress.step(Step(number=number, learning_rate=0.1, terms=terms), last=False)
+            progress.step(Step(number=number, learning_rate=0.1, terms=terms, watched={}), last=False)
         (row,) = rows(tmp_path / folder / "metrics.jsonl")
         logged.append({name: value for name, value in row.items() if name.startswith(("sr/", "step"))})
     assert logged[0] == logged[1]

@@ -177,7 +177,7 @@ def test_a_store_that_lost_an_array_is_refused_before_a_folder_is_made(tiny_run:
 
 def test_a_run_ends_with_its_speed_its_best_and_its_folder(tiny_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     out = train(tiny_run)
-    speed, best, folder = capsys.readouterr().out.splitlines()[-3:]
+    speed, best, *_flags, folder = capsys.readouterr().out.splitlines()[-4:]
     assert speed.startswith("4 steps, ")
     assert best.startswith("best   step 4: PSNR ")
     assert folder == f"run folder {out}"

@@ -22,6 +22,7 @@ def training() -> Training:
         nets={"generator": net},
         averages={"generator": averaged(net, 0.9)},
         optimizers={"sr": torch.optim.AdamW(net.parameters())},
+        memories={},
         counting={},
         accelerator=Accelerator(cpu=True),
     )

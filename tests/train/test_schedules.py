@@ -1,5 +1,6 @@
 """The rates, each beside torch's scheduler of the name."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
+    LambdaLR,
     LRScheduler,
     MultiStepLR,
     OneCycleLR,
@@ -20,7 +22,7 @@ from coresr_train.schedules import rate
 from coresr_train.settings import Optim
 
 PEAK = 2e-4
-Name = Literal["cosine", "one_cycle", "multistep", "constant", "cosine_restarts"]
+Name = Literal["cosine", "one_cycle", "multistep", "constant", "constant_linear", "cosine_restarts"]
 NAMES: tuple[Name, ...] = get_args(Name)
 
 
@@ -91,8 +93,40 @@ def test_constant_is_constant_after_the_warm_up() -> None:
     )
 
 
+def test_constant_linear_has_the_golden_values_of_a_hundred_and_a_hundred() -> None:
+    found = rates(Optim(learning_rate=1.0, schedule="constant_linear"), total=200)
+    assert set(found[:100]) == {1.0}
+    assert [found[100], found[150], found[199]] == pytest.approx([100 / 101, 50 / 101, 1 / 101], rel=1e-12)
+
+
+@pytest.mark.parametrize("half", [1, 3, 50])
+def test_constant_linear_is_cyclegans(half: int) -> None:
+    optim = Optim(learning_rate=PEAK, schedule="constant_linear")
+    # the epochs of its options are steps here; counted from 1
+    reference = torchs(
+        lambda optimizer: LambdaLR(optimizer, lambda epoch: 1.0 - max(0, epoch + 1 - half) / float(half + 1)), 2 * half
+    )
+    assert rates(optim, total=2 * half) == pytest.approx(reference, rel=1e-12)
+    assert rates(optim, total=2 * half, warmup=1)[1:] == pytest.approx(reference[1:], rel=1e-12)
+
+
+def test_constant_linear_falls_evenly_to_its_floor() -> None:
+    found = rates(Optim(learning_rate=1.0, schedule="constant_linear", floor=0.2), total=17, steps=20)
+    assert found[:8] == [1.0] * 8
+    falls = [before - after for before, after in itertools.pairwise(found[8:18])]
+    assert falls == pytest.approx([0.8 / 9.5] * 9, rel=1e-9)
+    assert found[17:] == pytest.approx([0.2] * 3, rel=1e-9)
+
+
 def test_past_the_end_a_rate_stays_what_it_ended_at() -> None:
-    ends = {"cosine": 0.1, "one_cycle": 4e-6, "multistep": 0.125, "constant": 1.0, "cosine_restarts": 0.1}
+    ends = {
+        "cosine": 0.1,
+        "one_cycle": 4e-6,
+        "multistep": 0.125,
+        "constant": 1.0,
+        "constant_linear": 0.1,
+        "cosine_restarts": 0.1,
+    }
     for name in NAMES:
         optim = Optim(learning_rate=1.0, schedule=name, floor=0.1)
         assert rate(20, optim=optim, total=20, warmup=5) == pytest.approx(ends[name])
@@ -100,7 +134,14 @@ def test_past_the_end_a_rate_stays_what_it_ended_at() -> None:
 
 
 def test_without_a_known_end_a_run_stands_at_the_start_of_its_schedule() -> None:
-    starts = {"cosine": 1.0, "one_cycle": 0.04, "multistep": 1.0, "constant": 1.0, "cosine_restarts": 1.0}
+    starts = {
+        "cosine": 1.0,
+        "one_cycle": 0.04,
+        "multistep": 1.0,
+        "constant": 1.0,
+        "constant_linear": 1.0,
+        "cosine_restarts": 1.0,
+    }
     for name in NAMES:
         optim = Optim(learning_rate=1.0, schedule=name)
         assert rate(0, optim=optim, total=math.inf, warmup=0) == pytest.approx(starts[name])

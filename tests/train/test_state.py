@@ -35,6 +35,7 @@ def training(seed: int, **settings: float | str) -> Training:
         nets={"generator": net},
         averages={"generator": averaged(net, 0.9)},
         optimizers={"sr": optimizer(net, Optim(**{"optimizer": "adamw", "learning_rate": 1e-2, **settings}))},  # type: ignore[arg-type]  # by name
+        memories={},
         counting={"counter": Counter()},
         accelerator=Accelerator(cpu=True),
     )
@@ -118,6 +119,7 @@ def test_a_checkpoint_of_other_nets_is_refused(tmp_path: Path) -> None:
                 nets={"generator": net},
                 averages={"generator": averaged(net, 0.9)},
                 optimizers={},
+                memories={},
                 counting={},
                 accelerator=other.accelerator,
             ),

@@ -19,9 +19,9 @@ def rows(out: Path, kind: str) -> list[dict[str, float]]:
 def test_validation_takes_no_more_slices_than_it_may(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int | None] = []
 
-    def counted(store: Store, split: str, *, most: int | None = None) -> Iterator[WholeSlice]:
+    def counted(store: Store, split: str, *, most: int | None = None, operators: bool) -> Iterator[WholeSlice]:
         asked.append(most)
-        return whole_slices(store, split, most=most)
+        return whole_slices(store, split, most=most, operators=operators)
 
     monkeypatch.setattr("coresr_train.validation.whole_slices", counted)
     train(replace(tiny_run, validation=Validation(slices=1)))

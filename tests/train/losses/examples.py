@@ -1,7 +1,9 @@
 """Pairs of images, and weights under the names of the real ones."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from coresr_train.losses.eye import Eye, opened
 
 CONVOLUTIONS = {
     "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
@@ -37,3 +39,21 @@ def golden_pair(side: int) -> tuple[Tensor, Tensor]:
     hr = 0.5 + 0.25 * torch.sin(turn * i.double() / 16) * torch.cos(turn * j.double() / 11) + 0.2 * checks
     sr = (0.9 * hr + 0.05 + 0.04 * torch.sin(turn * (3 * i + 5 * j).double() / 17)).clamp(0, 1)
     return sr[None, None], hr[None, None]
+
+
+class Tiny(nn.Module):
+    """Two layers of features, in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3) for _ in range(2)).double()
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        first = self.layers[0](image)
+        return [first, self.layers[1](first.sigmoid())]
+
+
+def tiny_eye() -> Eye:
+    """In float64, of RGB."""
+    eye = opened(Tiny(), torch.device("cpu"), (0.4, 0.5, 0.6), (0.3, 0.2, 0.1), (1.0, 1.0))
+    return Eye(network=eye.network, mean=eye.mean.double(), std=eye.std.double(), weights=eye.weights)

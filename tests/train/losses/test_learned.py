@@ -8,8 +8,8 @@ from coresr_train.losses import learned
 from coresr_train.losses.learned import between_directions, lpips
 from coresr_train.losses.weights import MissingWeightsError
 from coresr_train.settings import Loss
-from tests.train.losses.examples import pair
-from tests.train.losses.test_features import tiny_eye, vgg_by_hand
+from tests.train.losses.examples import pair, tiny_eye
+from tests.train.losses.test_features import vgg_by_hand
 
 CPU = torch.device("cpu")
 TAPS = dict.fromkeys(("1_2", "2_2", "3_3", "4_3", "5_3"), True)
@@ -40,7 +40,9 @@ def test_a_place_where_no_channel_answers_has_a_finite_gradient() -> None:
     for layer in eye.network.layers:  # type: ignore[union-attr]
         layer.bias.zero_()
     sr = eye.mean.mean().expand(1, 1, 6, 6).clone()
-    object.__setattr__(eye, "mean", eye.mean.mean())  # SR is exactly what the network takes for nothing
+    object.__setattr__(
+        eye, "mean", eye.mean.mean().expand(1, 3, 1, 1)
+    )  # SR is exactly what the network takes for nothing
     channels = [torch.rand(3, dtype=torch.float64) for _ in range(2)]
     loss = between_directions(eye, channels, sr.requires_grad_(), torch.rand_like(sr))
     (slope,) = torch.autograd.grad(loss, sr)

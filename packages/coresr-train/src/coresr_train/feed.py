@@ -14,15 +14,19 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-from coresr_data import Paired, StepBatches, Store, open_store
+from coresr_data import Paired, StepBatches, Store, Unpaired, open_store
 from coresr_data.intensity import to_unit
 from coresr_models import build
+from coresr_train.assembly import refuse_misfits as refuse_misfit_critics
 from coresr_train.losses import refuse_misfits as refuse_misfit_losses
 from coresr_train.machine import share_of_cores
+from coresr_train.measuring import has_pairs
 from coresr_train.optim import optimizer
 from coresr_train.progress import Progress
 from coresr_train.recipe import Batch
 from coresr_train.settings import ConfigError, Run
+
+Samples = Paired | Unpaired
 
 WORKER_TIMEOUT = 120
 """Seconds after which a data worker that does not answer ends the run."""
@@ -61,15 +65,41 @@ def refuse_misfits(run: Run, store: Store, processes: int) -> None:
     if data.patch % multiple:
         raise ConfigError(f"data.patch must be a multiple of {multiple} for this network, got {data.patch}")
     refuse_misfit_losses(run.loss, data.patch)
+    refuse_misfit_critics(run)
     patches(run, store)
+    _refuse_missing(run, store)
+
+
+def _refuse_missing(run: Run, store: Store) -> None:
+    """Arrays that are not there, or not of the shape and dtype that the manifest says; a split without slices."""
+    if run.recipe == "cyclegan" and not has_pairs(store):
+        if run.validation.metric != "last":
+            raise ConfigError(
+                f"validation.metric must be last without pairs to validate on, got {run.validation.metric}"
+            )
+        for core, _ in store.rows("train", "lr"):
+            store.lr(core)
+        for core, _ in store.rows("train", "hr"):
+            store.hr(core)
+        return
     for core in {core.folder: core for split in ("train", "valid") for core, _ in store.rows(split)}.values():
-        store.hr(core)  # their arrays are there, of the shape and dtype that the manifest says
+        store.hr(core)
         store.lr(core)
 
 
-def patches(run: Run, store: Store) -> Paired:
-    """The training patches."""
+def patches(run: Run, store: Store) -> Samples:
+    """The training patches: pairs, or LR and HR each for itself."""
     data = run.data
+    if run.recipe == "cyclegan":
+        return Unpaired(
+            store,
+            split="train",
+            patch=data.patch,
+            seed=run.seed,
+            augment=data.augment,
+            noise_std=data.noise_std,
+            rock=data.rock,
+        )
     return Paired(
         store,
         split="train",
@@ -89,7 +119,7 @@ def normalised(run: Run, store: Store) -> Run:
     if not run.data.normalise:
         return run
     moments = np.zeros(3)
-    for core, row in store.rows("train"):
+    for core, row in store.rows("train", "hr"):
         grey = to_unit(store.hr(core)[row], store.manifest.window).astype(np.float64)
         moments += grey.size, grey.sum(), np.square(grey).sum()
     mean = moments[1] / moments[0]
@@ -97,7 +127,7 @@ def normalised(run: Run, store: Store) -> Run:
     return replace(run, model=replace(run.model, mean=float(mean), std=std))
 
 
-def canary(samples: Paired) -> str:
+def canary(samples: Samples) -> str:
     """A digest of the first samples: another one means that the same numbers no longer cut the same patches."""
     digest = hashlib.sha256()
     for number in range(CANARIES):
@@ -122,7 +152,7 @@ def worker_error(error: Exception, step: int, batch: int) -> WorkerError:
 
 
 def batches(
-    run: Run, samples: Paired, accelerator: Accelerator, progress: Progress, first_step: int = 0
+    run: Run, samples: Samples, accelerator: Accelerator, progress: Progress, first_step: int = 0
 ) -> Iterator[Batch]:
     """The share of each global batch that is this process's, on its device, endlessly.
 

@@ -22,7 +22,9 @@ class Step:
     """Steps done, 1 after the first."""
     learning_rate: float
     terms: dict[str, Tensor]
-    """Detached scalars of this process: each weighted loss term, and each phase's gradient norm before clipping."""
+    """Detached scalars of this process: each weighted loss term of the phases that took part."""
+    watched: dict[str, Tensor]
+    """What else is logged: each phase's gradient norm before clipping, and what it watches."""
 
 
 def fit(
@@ -50,11 +52,14 @@ def fit(
         torch.manual_seed(key(seed, step, accelerator.process_index))
         rate = learning_rate(step)
         terms: dict[str, Tensor] = {}
+        watched: dict[str, Tensor] = {}
         shares: list[tuple[Batch, Scratch]] = [(part, {}) for part in split(batch, parts)]
         for phase in recipe.phases:
+            if not phase.takes_part(step):
+                continue
             optimizer, skipped = optimizers[phase.name], True
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * phase.rate
             with only(recipe.nets, phase.trains):
                 while skipped:
                     losses = _gradients(recipe.nets, bare, phase, shares, accelerator)
@@ -63,10 +68,11 @@ def fit(
                     optimizer.zero_grad()
                     skipped = accelerator.optimizer_step_was_skipped
             terms |= {f"{phase.name}/{name}": loss for name, loss in losses.items()}
-            terms[f"{phase.name}/gradient_norm"] = norm
+            watched |= {f"{phase.name}/{name}": value for name, value in _watched(phase, shares).items()}
+            watched[f"{phase.name}/gradient_norm"] = norm
         for name, average in averages.items():
             average.update_parameters(bare[name])
-        yield Step(number=step + 1, learning_rate=rate, terms=terms)
+        yield Step(number=step + 1, learning_rate=rate, terms=terms, watched=watched)
 
 
 def key(*parts: int) -> int:
@@ -86,15 +92,20 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 @contextmanager
 def only(nets: Nets, trains: tuple[str, ...]) -> Iterator[None]:
-    """Freeze every net but those in `trains` within the block."""
-    frozen = [p for name, net in nets.items() if name not in trains for p in net.parameters() if p.requires_grad]
+    """Freeze every net but those in `trains` within the block: no gradient, and the buffers come out as they were."""
+    still = [net for name, net in nets.items() if name not in trains]
+    frozen = [parameter for net in still for parameter in net.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
+    # a critic in training counts batches and iterates towards its spectral norm at every image that it sees
+    buffers = [(buffer, buffer.clone()) for net in still if net.training for buffer in net.buffers()]
     try:
         yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
 
 def _gradients(
@@ -118,6 +129,14 @@ def _gradients(
                 means[name] = means.get(name, 0) + loss.detach() / len(shares)
             accelerator.backward(torch.stack(list(losses.values())).sum() / len(shares))
     return means
+
+
+def _watched(phase: Phase, shares: list[tuple[Batch, Scratch]]) -> dict[str, Tensor]:
+    """What the phase watches, as the mean over a batch's parts."""
+    if phase.watch is None:
+        return {}
+    seen = [phase.watch(scratch) for _, scratch in shares]
+    return {name: torch.stack([one[name].detach() for one in seen]).mean() for name in seen[0]}
 
 
 def _clipped(nets: Nets, phase: Phase, clip: float, accelerator: Accelerator, step: int) -> Tensor:

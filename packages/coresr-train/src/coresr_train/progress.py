@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from coresr_train import tracking
 from coresr_train.folder import EVENTS, METRICS
+from coresr_train.health import Health
 from coresr_train.length import Length
 from coresr_train.loop import Step
 from coresr_train.settings import Run
@@ -22,8 +23,6 @@ from coresr_train.spikes import Spikes
 from coresr_train.tracking import Trackers
 
 LOG_EVERY = 10
-
-Value = TypeVar("Value")
 
 
 class Progress:
@@ -33,8 +32,10 @@ class Progress:
         self._batch, self._length, self._accelerator = run.data.batch, length, accelerator
         self._trackers = trackers
         self._metrics, self._events = Path(run.out) / METRICS, Path(run.out) / EVENTS
-        self._spikes = Spikes()
+        self._spikes, self._health = Spikes(), Health()
         self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._losses: set[str] = set()
         self._summed = 0
         self.done = 0
         """Steps."""
@@ -56,7 +57,10 @@ class Progress:
         now = time.monotonic()
         self._step_seconds.append(now - self._last)
         self._last = now
-        self._sums = {name: self._sums.get(name, 0) + value for name, value in step.terms.items()}
+        for name, value in (step.terms | step.watched).items():  # a phase need not take part in every step
+            self._sums[name] = self._sums.get(name, 0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self._losses |= step.terms.keys()
         self._summed, self.done = self._summed + 1, step.number
         if self._accelerator.is_main_process:
             self._look_for_a_spike(step)
@@ -91,8 +95,11 @@ class Progress:
         return {
             "done": self.done,
             "summed": self._summed,
+            "counts": self._counts,
+            "losses": sorted(self._losses),
             "sums": gather_object([mine]),
             "spikes": self._spikes.state(),
+            "health": self._health.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -100,12 +107,14 @@ class Progress:
         sums, processes = state["sums"], self._accelerator.num_processes
         here = sums[self._accelerator.process_index] if len(sums) == processes else _mean(sums)
         self._sums = {name: torch.tensor(value, device=self._accelerator.device) for name, value in here.items()}
+        self._counts, self._losses = dict(state["counts"]), set(state["losses"])
         self._summed, self.done = int(state["summed"]), int(state["done"])
         self._spikes.restore(state["spikes"])
+        self._health.restore(state["health"])
 
     def _look_for_a_spike(self, step: Step) -> None:
         """Record a loss of this process far above those before; nothing is skipped for it."""
-        loss = float(sum(_losses(step.terms).values()))
+        loss = float(sum(step.terms.values()))
         if self._spikes.is_spike(loss):
             tracking.append(self._events, "spike", {"step": step.number, "loss": loss, **self._samples(step.number)})
 
@@ -115,18 +124,23 @@ class Progress:
 
     def _log(self, step: Step) -> None:
         means = {
-            name: float(self._accelerator.reduce(total / self._summed, "mean")) for name, total in self._sums.items()
+            name: float(self._accelerator.reduce(total / self._counts[name], "mean"))
+            for name, total in self._sums.items()
         }
+        losses = {name: value for name, value in means.items() if name in self._losses}
         spent = sum(self._step_seconds[-self._summed :])  # validations are not part of it
         rate, wait = min(self._summed, len(self._step_seconds)) * self._batch / spent, self._waited / spent
-        self._sums, self._summed, self._waited = {}, 0, 0.0
+        self._sums, self._counts, self._losses, self._summed, self._waited = {}, {}, set(), 0, 0.0
         if not self._accelerator.is_main_process:
             return
-        row = {"step": step.number, "learning_rate": step.learning_rate, **means, **_shares(means)}
+        row = {"step": step.number, "learning_rate": step.learning_rate, **means, **_shares(losses)}
         extra = {"patches_per_second": rate, "wait_share": wait, "seconds": self._length.elapsed}
         tracking.append(self._metrics, "train", row | extra)
         self._trackers.scalars(step.number, {name: value for name, value in (row | extra).items() if name != "step"})
-        loss = sum(_losses(means).values())
+        for one in self._health.look(means):
+            tracking.append(self._events, "collapse", {"step": step.number, "critic": one.critic, "what": one.what})
+            tqdm.write(f"step {step.number}, {one.critic}: {one.what}")
+        loss = sum(losses.values())
         seconds = self._length.seconds
         self._bar.n = min(self._length.elapsed, seconds) if seconds else step.number
         self._bar.set_postfix_str(
@@ -135,15 +149,11 @@ class Progress:
         )
 
 
-def _losses(means: Mapping[str, Value]) -> dict[str, Value]:
-    return {name: value for name, value in means.items() if not name.endswith("/gradient_norm")}
-
-
-def _shares(means: Mapping[str, float]) -> dict[str, float]:
+def _shares(losses: Mapping[str, float]) -> dict[str, float]:
     """How much of its phase's loss each term is, where there are several."""
     shares: dict[str, float] = {}
-    for phase in {name.partition("/")[0] for name in means}:
-        terms = {name: abs(value) for name, value in _losses(means).items() if name.startswith(f"{phase}/")}
+    for phase in {name.partition("/")[0] for name in losses}:
+        terms = {name: abs(value) for name, value in losses.items() if name.startswith(f"{phase}/")}
         total = sum(terms.values())
         if len(terms) > 1 and total > 0:
             shares |= {f"{name}/share": value / total for name, value in terms.items()}

@@ -8,32 +8,30 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
-from coresr_data import Paired, Store, prepare
+from coresr_data import Store, prepare
 from coresr_data.phantom import write_phantom
 from coresr_models import Network, build
 from coresr_train import config, feed
+from coresr_train.assembly import MAIN, assembled
 from coresr_train.checkpoints import Saved
-from coresr_train.curriculum import first_run, second_run, started
 from coresr_train.ema import averaged
+from coresr_train.eyes import with_eyes
 from coresr_train.failing import told_apart
+from coresr_train.feed import Samples
 from coresr_train.folder import SETTINGS, claimed
 from coresr_train.following import follow
 from coresr_train.length import Length
 from coresr_train.loop import fit
-from coresr_train.losses import chosen
 from coresr_train.machine import described, start
-from coresr_train.optim import optimizer
 from coresr_train.progress import Progress
-from coresr_train.recipes.supervised import supervised
 from coresr_train.resuming import resumed
 from coresr_train.saving import Saving
 from coresr_train.schedules import rate
 from coresr_train.settings import Run, check
 from coresr_train.signals import PREEMPTED, Interrupts
-from coresr_train.state import Counting, Training, restore
+from coresr_train.stages import FIRST, first_run, has_first, second_run, started
+from coresr_train.state import Training, restore
 from coresr_train.tracking import Trackers, refuse_missing
 from coresr_train.validation import Judge
 
@@ -59,9 +57,9 @@ def train(run: Run, preset: str = "run") -> Path:
 
 
 def _train(run: Run, preset: str, accelerator: Accelerator) -> tuple[Path, bool]:
-    """One run, and before it that of its first scale; its folder, and whether a signal asked to stop before its end."""
+    """One run, and before it that of its first stage; its folder, and whether a signal asked to stop before its end."""
     given = feed.opened(Path(run.data.store), run) if run.data.store else None
-    for one in (run, first_run(run, Path())) if run.first_scale else (run,):
+    for one in (run, first_run(run, Path())) if has_first(run) else (run,):
         if given:
             feed.refuse_misfits(one, feed.opened(given.path, one), accelerator.num_processes)
     with claimed(run, preset, accelerator) as out:
@@ -87,8 +85,8 @@ def _train(run: Run, preset: str, accelerator: Accelerator) -> tuple[Path, bool]
         if accelerator.is_main_process and saved is None:
             config.write_toml(out / SETTINGS, about["run"])
         run = feed.normalised(run, store)
-        if run.first_scale:
-            if saved is None and _train(first_run(run, out), f"{preset}_x{run.first_scale}", accelerator)[1]:
+        if has_first(run):
+            if saved is None and _train(first_run(run, out), f"{preset}_{FIRST}", accelerator)[1]:
                 return out, True
             run = second_run(run, out)
         return out, _go_on(run, store, samples, about=about, saved=saved, accelerator=accelerator)
@@ -97,7 +95,7 @@ def _train(run: Run, preset: str, accelerator: Accelerator) -> tuple[Path, bool]
 def _go_on(
     run: Run,
     store: Store,
-    samples: Paired,
+    samples: Samples,
     *,
     about: dict[str, Any],
     saved: Saved | None,
@@ -124,7 +122,7 @@ def _go_on(
 def _followed(
     run: Run,
     store: Store,
-    samples: Paired,
+    samples: Samples,
     network: Network,
     *,
     about: dict[str, Any],
@@ -134,18 +132,26 @@ def _followed(
 ) -> bool:
     """All steps, and whether a signal asked to stop before the last."""
     steps_per_epoch, first_step = samples.epoch / run.data.batch, saved.step if saved else 0
-    average, interrupts = averaged(network, run.optim.ema_decay), Interrupts(accelerator)
+    main, interrupts = MAIN[run.recipe], Interrupts(accelerator)
+    average = averaged(network, run.optim.ema_decay)
     judge = Judge(run, store, cast("Network", average.module), interrupts=interrupts, trackers=trackers, about=about)
-    terms = chosen(run.loss, accelerator.device)
     length = Length(run, steps_per_epoch, accelerator)  # from here on its seconds count
+    run = with_eyes(run, samples, about["origin"], accelerator)
     progress = Progress(run, length, trackers, accelerator)
-    counting: dict[str, Counting] = {"judge": judge, "length": length, "progress": progress}
-    generator, training = _moving(run, network, average, counting, accelerator)
+    made = assembled(run, network, accelerator)
+    training = Training(
+        nets=made.bare,
+        averages={main: average},
+        optimizers=made.optimizers,
+        memories=made.recipe.memories,
+        counting={"judge": judge, "length": length, "progress": progress},
+        accelerator=accelerator,
+    )
     if saved:
         restore(training, saved)
         saved.tensors.clear()  # they are in their places now
     steps = fit(
-        supervised(generator, terms),
+        made.recipe,
         feed.batches(run, samples, accelerator, progress, first_step),
         optimizers=training.optimizers,
         learning_rate=_learning_rate(run, steps_per_epoch, length),
@@ -171,22 +177,6 @@ def _followed(
     if accelerator.is_main_process:
         print(f"{progress.close()}\n{judge.verdict}\nrun folder {run.out}")
     return stopped
-
-
-def _moving(
-    run: Run, network: Network, average: AveragedModel, counting: dict[str, Counting], accelerator: Accelerator
-) -> tuple[nn.Module, Training]:
-    """The network as it is trained, and all that moves with it."""
-    generator, stepper = accelerator.prepare(
-        torch.compile(network) if run.compile else network, optimizer(network, run.optim)
-    )
-    return generator, Training(
-        nets={"generator": network},
-        averages={"generator": average},
-        optimizers={"sr": stepper},
-        counting=counting,
-        accelerator=accelerator,
-    )
 
 
 def _learning_rate(run: Run, steps_per_epoch: float, length: Length) -> Callable[[int], float]:

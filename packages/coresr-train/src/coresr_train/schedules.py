@@ -20,7 +20,8 @@ def rate(step: int, *, optim: Optim, total: float, warmup: int) -> float:
     infinite while nobody knows it, and another at every step, as under a budget; past it a rate stays what it ended
     at. cosine: half of one from the peak to `floor` (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5);
     cosine_restarts: `restarts` of them; one_cycle: Smith and Topin 2019 (arXiv 1708.07120) with cosines for ramps, as
-    torch's OneCycleLR; it leaves momenta alone. multistep counts its shares from the start of the run.
+    torch's OneCycleLR; it leaves momenta alone. multistep counts its shares from the start of the run;
+    constant_linear falls in a line from the middle of the run, to `floor` one step after its last (CycleGAN).
 
     >>> cosine = Optim(learning_rate=1e-3)
     >>> [round(rate(t, optim=cosine, total=20, warmup=5), 8) for t in (0, 4, 5, 12)]
@@ -41,6 +42,9 @@ def _share(step: int, optim: Optim, total: float, warmup: int) -> float:
             return 1.0
         case "multistep":
             return optim.gamma ** bisect_right(optim.milestones, _part(step, total))
+        case "constant_linear":
+            fallen = max(step + 1 - total / 2, 0.0)  # never minus infinity, where nobody knows the end
+            return 1.0 - (1.0 - optim.floor) * _part(fallen, total / 2 + 1)
         case "cosine_restarts" if step < total:
             length = max(total - warmup, 1) / optim.restarts
             return _fall(1.0, optim.floor, _part((step - warmup) % length, length))

@@ -1,7 +1,8 @@
 """What a run must remember to go on as if nothing had happened: collected after a step, restored before the next.
 
 Where data, learning rate and random numbers are functions of the step alone, this is: the step, the weights and their
-averages, the optimizers' moments, a float16 scaler, and what validation, progress and length have counted.
+averages, the optimizers' moments, what the recipe remembers, a float16 scaler, and what validation, progress and
+length have counted.
 """
 
 import json
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from coresr_train.checkpoints import Saved
+from coresr_train.recipe import Memory
 
 SETTLED = ("betas", "eps", "momentum", "weight_decay")
 """Of an optimizer's groups: what the settings say, so that a change that is allowed takes effect."""
@@ -39,6 +41,7 @@ class Training:
     """As built, not as prepared."""
     averages: Mapping[str, AveragedModel]
     optimizers: Mapping[str, Optimizer]
+    memories: Mapping[str, Memory]
     counting: Mapping[str, Counting]
     accelerator: Accelerator
 
@@ -59,6 +62,11 @@ def collect(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         raise FloatingPointError(f"weights must be finite to be saved, got others in {', '.join(bad[:5])}")
     moments: dict[str, Tensor] = {}
     optimizers = {name: _take_apart(name, optimizer, moments) for name, optimizer in training.optimizers.items()}
+    memories = {
+        f"{name}.{key}": tensor
+        for name, memory in training.memories.items()
+        for key, tensor in memory.tensors().items()
+    }
     scaler = training.accelerator.scaler
     state = {
         "averaged": {name: int(average.n_averaged) for name, average in training.averages.items()},
@@ -66,7 +74,8 @@ def collect(training: Training) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         "scaler": scaler.state_dict() if scaler is not None else None,
         **{name: one.state() for name, one in training.counting.items()},
     }
-    return {"nets": nets, "averages": averages, "optimizers": moments}, state
+    tensors = {"nets": nets, "averages": averages, "optimizers": moments}
+    return tensors | ({"memories": memories} if training.memories else {}), state
 
 
 def restore(training: Training, saved: Saved) -> None:
@@ -79,6 +88,8 @@ def restore(training: Training, saved: Saved) -> None:
             average.n_averaged.fill_(saved.state["averaged"][name])
         for name, optimizer in training.optimizers.items():
             _put_together(optimizer, saved.state["optimizers"][name], _of(saved.tensors["optimizers"], name))
+        for name, memory in training.memories.items():
+            memory.restore(_of(saved.tensors["memories"], name))
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"checkpoint {saved.folder} must be of the same networks, got {error}") from error
     if training.accelerator.scaler is not None and saved.state["scaler"]:

@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coresr_data import Store, whole_slices
-from coresr_eval import Pair, Protocol, score, tiled
-from coresr_eval.protocol import mean, scorable
+from coresr_eval import Pair, Protocol, tiled
+from coresr_eval.guards import flags
+from coresr_eval.protocol import scorable
 from coresr_models import Network, save
 from coresr_models.blocks import Bicubic
 from coresr_models.checkpoint import write_whole
-from coresr_train import tracking
+from coresr_train import measuring, tracking
 from coresr_train.folder import BEST, METRICS
 from coresr_train.settings import Run
 from coresr_train.signals import Interrupts
@@ -55,8 +56,10 @@ class Judge:
         )
         self._patience = Patience(run.validation.patience, run.validation.min_delta)
         self._skip = Bicubic(scale=store.scale).to(accelerator.device)
+        self._paired = run.recipe != "cyclegan" or measuring.has_pairs(store)
         self._bicubic = self._scores(self._skip) if accelerator.is_main_process else {}
         self._best = ""
+        self._flags: list[str] = []
         self.best_step = 0
         """The step of the best validation so far."""
 
@@ -65,16 +68,17 @@ class Judge:
         heard: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
             scores = self._scores(_upscaler(self._network.eval()))
-            gain = {"gain_db": scores["psnr"] - self._bicubic["psnr"]} if scores else {}
+            gain = {"gain_db": scores["psnr"] - self._bicubic["psnr"]} if "psnr" in scores else {}
             heard = [{"step": step, "seconds": seconds, **scores, **gain} if scores else {}]
         broadcast_object_list(heard)
         scores = heard[0]
         if not scores:
             return None
-        is_best = self._patience.is_best(scores[self._run.validation.metric])
-        line = "step {step:.0f}: PSNR {psnr:.3f} dB ({gain_db:+.3f} over bicubic), SSIM {ssim:.4f}".format(**scores)
+        metric = self._run.validation.metric
+        is_best = metric == "last" or self._patience.is_best(scores[metric])
+        line = f"step {step}: {measuring.said(scores)}"
         if is_best:
-            self._best, self.best_step = line, step
+            self._best, self.best_step, self._flags = line, step, self._flagged(scores)
         if self._accelerator.is_main_process:
             self._save(scores, ["last", "best"] if is_best else ["last"])
             self._trackers.scalars(step, {f"valid/{name}": value for name, value in scores.items() if name != "step"})
@@ -88,17 +92,17 @@ class Judge:
 
     @property
     def verdict(self) -> str:
-        """The best validation, as a sentence."""
-        return f"best   {self._best}"
+        """The best validation, as a sentence, and what is not to be trusted in it."""
+        return "\n".join([f"best   {self._best}", *(f"flag   {flag}" for flag in self._flags)])
 
     def state(self) -> dict[str, Any]:
         """What is best so far, and for how long nothing was better."""
-        best = {"best": self._best, "best_step": self.best_step}
+        best = {"best": self._best, "best_step": self.best_step, "flags": self._flags}
         return {"metric": self._run.validation.metric, "patience": self._patience.state(), **best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Count on from there."""
-        self._best, self.best_step = str(state["best"]), int(state["best_step"])
+        self._best, self.best_step, self._flags = str(state["best"]), int(state["best_step"]), list(state["flags"])
         if state["metric"] == self._run.validation.metric:
             self._patience.restore(state["patience"])
         if self._step_of_the_file() != self.best_step:
@@ -113,32 +117,58 @@ class Judge:
 
     def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Means over the slices; nothing where the run was asked to stop before the last of them."""
-        found = [one.scores[0] for one in score({"": upscale}, self._pairs(), self._protocol)]
-        if self._interrupts.asked:
-            return {}
-        return {"psnr": mean(one.psnr for one in found), "ssim": mean(one.ssim for one in found)}
+        if self._paired:
+            found = measuring.against_hr(upscale, self._pairs(), self._protocol)
+        else:
+            found = measuring.without_hr(upscale, self._slices("lr"), self._slices("hr"), self._store.scale)
+        return {} if self._interrupts.asked else found
+
+    def _flagged(self, scores: Mapping[str, float]) -> list[str]:
+        """What the guards say; the main process alone knows bicubic's scores, and prints."""
+        if not self._bicubic:
+            return []
+        return flags(drift=scores["drift"], bicubic_drift=self._bicubic["drift"], lr_psnr=scores.get("lr_psnr"))
+
+    def _slices(self, image: Literal["lr", "hr"]) -> Iterator[Tensor]:
+        for one in measuring.slices(self._store, image, most=self._run.validation.slices):
+            if self._interrupts.asked:
+                return
+            yield one.to(self._accelerator.device)
 
     def _pairs(self) -> Iterator[Pair]:
         device = self._accelerator.device
-        for one in whole_slices(self._store, "valid", most=self._run.validation.slices):
+        for one in whole_slices(self._store, "valid", most=self._run.validation.slices, operators=True):
             if self._interrupts.asked:
                 return
             mask = None if one.mask is None else one.mask.to(device)
             if not scorable(mask, self._protocol):
                 continue  # next to no rock on it
-            yield Pair(core=one.core, slice=one.number, lr=one.lr.to(device), hr=one.hr.to(device), mask=mask)
+            yield Pair(
+                core=one.core,
+                slice=one.number,
+                lr=one.lr.to(device),
+                hr=one.hr.to(device),
+                operator=None if one.operator is None else one.operator.forward,
+                mask=mask,
+            )
 
     def _panels(self) -> dict[str, NDArray[np.uint8]]:
         """LR by bicubic, SR and HR side by side, of as many slices as the trackers are to show."""
         wanted = self._run.tracking.images if self._run.tracking.to else 0
         upscale, panels = _upscaler(self._network.eval()), {}
-        for pair in islice(self._pairs(), wanted):
-            lr = pair.lr[None, None]
+        for name, lr, *others in islice(self._shown(), wanted):
             with torch.inference_mode():
-                images = [self._skip(lr)[0, 0], upscale(lr)[0, 0], pair.hr]
+                images = [self._skip(lr[None, None])[0, 0], upscale(lr[None, None])[0, 0], *others]
             panel = torch.cat(images, dim=1).clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
-            panels[f"{pair.core} {pair.slice}: LR, SR, HR"] = panel.numpy()
+            panels[name] = panel.numpy()
         return panels
+
+    def _shown(self) -> Iterator[tuple[str, Tensor] | tuple[str, Tensor, Tensor]]:
+        """A name, LR, and HR where there is one."""
+        if self._paired:
+            yield from ((f"{pair.core} {pair.slice}: LR, SR, HR", pair.lr, pair.hr) for pair in self._pairs())
+        else:
+            yield from ((f"LR slice {number}: LR, SR", lr) for number, lr in enumerate(self._slices("lr")))
 
     def _save(self, scores: dict[str, float], names: list[str]) -> None:
         out, manifest = Path(self._run.out), self._store.manifest
@@ -154,7 +184,11 @@ class Judge:
                 "split": manifest.split,
             },
             "protocol": asdict(self._protocol),
-            "valid": {"model": tracking.finite(scores), "bicubic": tracking.finite(self._bicubic)},
+            "valid": {
+                "model": tracking.finite(scores),
+                "bicubic": tracking.finite(self._bicubic),
+                "flags": self._flagged(scores),
+            },
             "versions": {name: version(name) for name in ("coresr-data", "coresr-models", "coresr-train", "torch")},
         }
         if "best" in names:  # said before it is so: after a crash between the two the file is written again

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from coresr_train.losses.features import IMAGENET, Eye, opened, seen, shapes
+from coresr_train.losses.eye import Eye, opened, seen, shapes
+from coresr_train.losses.features import IMAGENET
 from coresr_train.losses.pixels import Distance, Image, Scalar
 from coresr_train.losses.vgg import VGG, WIDTHS
 from coresr_train.losses.weights import Packaged, from_file, from_hub, from_package
@@ -36,7 +37,7 @@ def lpips(loss: Loss, device: torch.device) -> Distance:
     path = Path(loss.lpips_weights) if loss.lpips_weights else from_hub("timm/vgg16.tv_in1k", "loss.lpips_weights")
     network.load_state_dict(from_file(path, shapes(network)), assign=True)
     # the authors' shift and scale of [-1, 1] are ImageNet's mean and deviation of [0, 1]
-    eye = opened(network, device, *IMAGENET)
+    eye = opened(network, device, *IMAGENET, (1.0,) * len(channels))
 
     def distance(sr: Image, hr: Image) -> Scalar:
         return between_directions(eye, channels, sr, hr)

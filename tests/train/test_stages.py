@@ -12,9 +12,9 @@ from coresr_data import prepare
 from coresr_data.formats.images import write_slice
 from coresr_models import ModelSpec, build, complete, load, save
 from coresr_train import checkpoints
-from coresr_train.curriculum import first_run, second_run, started
 from coresr_train.run import train
 from coresr_train.settings import ConfigError, Data, Loss, Optim, Run
+from coresr_train.stages import first_run, second_run, started
 
 
 @pytest.fixture(scope="session")
