@@ -158,11 +158,10 @@ def peers(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def interop(session: nox.Session) -> None:
-    """Exchange weights with spandrel and Real-ESRGAN: the same image on both sides."""
+    """Exchange weights with spandrel and Real-ESRGAN, those of a short run among them: the same image on both sides."""
+    wanted = [f"./packages/coresr-{name}" for name in PACKAGES]
     try:
-        session.install(
-            "--no-compile", *constraint(), "./packages/coresr-models", "pytest>=8.3", "pytest-benchmark>=5.1"
-        )
+        session.install("--no-compile", *constraint(), *wanted, "pytest>=8.3", "pytest-benchmark>=5.1")
         session.install(
             "--no-compile", "--no-deps", *EXCHANGED
         )  # spandrel asks for torchvision, which these never call

@@ -100,6 +100,17 @@ def test_the_provenance_holds_both_and_alpha_and_the_network_is_in_eval_mode() -
     assert first.provenance == {"seed": 0}
 
 
+def test_what_both_say_alike_of_their_data_and_licence_is_said_of_the_network_between() -> None:
+    shared = {"data": {"dtype": "uint16", "window": [100.0, 9000.0]}, "licence": "MIT", "protocol": {"shave": 2}}
+    first, second = (
+        replace(checkpoint(seed=seed), provenance={**shared, "preset": f"preset {seed}"}) for seed in (0, 1)
+    )
+    made = interpolated(first, second, alpha=0.5).provenance
+    assert {name: made[name] for name in made if name != "interpolated"} == shared
+    other = replace(second, provenance={**second.provenance, "data": {"dtype": "uint16", "window": [0.0, 65535.0]}})
+    assert interpolated(first, other, alpha=0.5).provenance.keys() == {"interpolated", "licence", "protocol"}
+
+
 def test_a_default_written_out_makes_no_other_spec() -> None:
     first, second = checkpoint(seed=0), checkpoint(seed=1)
     assert interpolated(replace(first, spec=complete(first.spec)), second, alpha=0.5).spec == complete(first.spec)

@@ -1,6 +1,7 @@
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -159,14 +160,16 @@ def scaled(initial: float) -> Accelerator:
 
 
 def with_scaler(recipe: Recipe, accelerator: Accelerator, data: Sequence[Batch]) -> list[Step]:
-    sgd = torch.optim.SGD(recipe.nets["generator"].parameters(), lr=99.0)
-    optimizer = accelerator.prepare_optimizer(sgd)
+    optimizers = {
+        phase.name: accelerator.prepare_optimizer(torch.optim.SGD(recipe.nets[phase.trains[0]].parameters(), lr=99.0))
+        for phase in recipe.phases
+    }
     average = averaged(recipe.nets["generator"], 0.9)
     steps = list(
         fit(
             recipe,
             data,
-            optimizers={"sr": optimizer},
+            optimizers=optimizers,
             learning_rate=lambda step: 0.1 / (step + 1),
             clip=100.0,
             averages={"generator": average},
@@ -177,8 +180,9 @@ def with_scaler(recipe: Recipe, accelerator: Accelerator, data: Sequence[Batch])
     return steps
 
 
-def test_a_step_that_overflows_is_repeated_until_it_is_the_step_it_would_have_been() -> None:
-    plain = one_phase()
+@pytest.mark.parametrize("phases", [1, 2])
+def test_a_step_that_overflows_is_repeated_until_it_is_the_step_it_would_have_been(phases: int) -> None:
+    plain = one_phase() if phases == 1 else two_phases()
     overflowing = Recipe(nets=copy.deepcopy(dict(plain.nets)), phases=plain.phases)
     data = [{**batch, "hr": 100 * batch["hr"]} for batch in batches(3)]
     expected = list(run(plain, 3, data=data))
@@ -187,10 +191,9 @@ def test_a_step_that_overflows_is_repeated_until_it_is_the_step_it_would_have_be
     assert accelerator.scaler is not None
     assert accelerator.scaler.get_scale() < 2.0**127, "it overflowed"
     assert [step.learning_rate for step in found] == [step.learning_rate for step in expected]
-    for ours, theirs in zip(
-        overflowing.nets["generator"].parameters(), plain.nets["generator"].parameters(), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+    for name, net in plain.nets.items():
+        for ours, theirs in zip(overflowing.nets[name].parameters(), net.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
 def test_where_no_scale_helps_the_run_ends() -> None:
@@ -245,6 +248,36 @@ def test_random_numbers_belong_to_their_seed_and_step_whatever_was_drawn_before(
     assert len(set(from_the_start)) == 4
     assert losses(0, 2, 2) == pytest.approx(from_the_start[2:])
     assert not set(losses(1, 0, 4)) & set(from_the_start)
+
+
+def test_a_phase_has_its_rate_its_steps_and_what_is_watched() -> None:
+    def seen(scratch: Scratch) -> dict[str, Tensor]:
+        return {"mean": scratch["sr"].mean()}
+
+    two = two_phases()
+    late = replace(two.phases[1], after=1, until=6, every=2, rate=0.5, watch=seen)
+    recipe = Recipe(nets=two.nets, phases=(two.phases[0], late))
+    before = copy.deepcopy(two.nets["discriminator"])
+    gradients = [None, 1, None, 2, None, 3, None, None]
+    steps = []
+    for step, number in zip(run(recipe, 8), gradients, strict=True):
+        steps.append(step)
+        assert ("d/hinge" in step.terms) == (number is not None)
+        assert ("d/mean" in step.watched) == (number is not None)
+        if step.number == 2:  # the first at half of the rate of step 2, 0.1 / 2
+            moved = [a - b for a, b in zip(before.parameters(), two.nets["discriminator"].parameters(), strict=True)]
+            norm = torch.cat([one.detach().flatten() for one in moved]).norm()
+            assert float(norm) == pytest.approx(0.5 * 0.05 * float(step.watched["d/gradient_norm"]), rel=1e-5)
+    assert all("g/mse" in step.terms for step in steps)
+
+
+def test_a_frozen_net_keeps_its_buffers_though_it_is_in_training() -> None:
+    nets = {"generator": nn.Linear(3, 2), "discriminator": nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1))}
+    before = copy.deepcopy(nets["discriminator"].state_dict())
+    phase = Phase(name="g", trains=("generator",), loss=with_gradient_to_both)
+    list(run(Recipe(nets=nets, phases=(phase,)), 2))
+    assert all(torch.equal(before[name], value) for name, value in nets["discriminator"].state_dict().items())
+    assert nets["discriminator"].training
 
 
 def test_a_later_first_step_counts_on() -> None:

@@ -103,3 +103,11 @@ def test_all_misfits_are_told_at_once_and_terms_of_weight_0_are_none() -> None:
     with pytest.raises(ConfigError, match="loss.ms_ssim.*loss.lpips"):
         refuse_misfits(Loss(l1=1.0, ms_ssim=1.0, lpips=1.0), 8)
     refuse_misfits(Loss(l1=1.0, mse=1.0, charbonnier=1.0, fft=1.0), 1)
+
+
+def test_features_of_rock_want_patches_to_learn_from() -> None:
+    rock = Loss(perceptual=1.0, features="rock")
+    with pytest.raises(ConfigError, match=r"larger than 31 pixels for loss\.perceptual, got 24"):
+        refuse_misfits(rock, 24)
+    refuse_misfits(rock, 32)
+    refuse_misfits(replace(rock, feature_weights="learnt.safetensors"), 16)

@@ -13,6 +13,9 @@ from torch import Tensor
 from coresr_models.build import build, complete
 from coresr_models.checkpoint import Checkpoint
 
+SHARED = ("data", "licence", "protocol", "scale_lineage")
+"""What provenance says of a network, whichever of the two it was."""
+
 
 def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], *, alpha: float) -> dict[str, Tensor]:
     """(1 - alpha) · first + alpha · second, for every floating-point tensor of two state dicts.
@@ -34,8 +37,8 @@ def interpolate(first: Mapping[str, Tensor], second: Mapping[str, Tensor], *, al
 def interpolated(first: Checkpoint, second: Checkpoint, *, alpha: float) -> Checkpoint:
     """The network between two of the same spec, in eval mode.
 
-    Its provenance holds theirs and alpha, and the licence and scale lineage that both share. ValueError for different
-    specs.
+    Its provenance holds theirs and alpha, and of SHARED what both have alike: without the window of the data, an image
+    would be read under another. ValueError for different specs.
     """
     specs = complete(first.spec), complete(second.spec)
     if specs[0] != specs[1]:
@@ -45,7 +48,7 @@ def interpolated(first: Checkpoint, second: Checkpoint, *, alpha: float) -> Chec
     origin = {"alpha": alpha, "first": first.provenance, "second": second.provenance}
     alike: dict[str, object] = {
         name: first.provenance[name]
-        for name in ("licence", "scale_lineage")
+        for name in SHARED
         if name in first.provenance and first.provenance[name] == second.provenance.get(name)
     }
     return replace(first, model=model.eval(), spec=specs[0], provenance={"interpolated": origin, **alike})

@@ -11,6 +11,7 @@ import torch
 from coresr_train.losses import features
 from coresr_train.losses.features import perceptual
 from coresr_train.losses.learned import lpips
+from coresr_train.losses.learning import SMALLEST as LEARNT_FROM
 from coresr_train.losses.pixels import Distance, charbonnier, fft, gradient, l1, mse, tv
 from coresr_train.losses.similarity import ms_ssim, msssim_window, ssim, ssim_window
 from coresr_train.settings import ConfigError, Loss
@@ -90,6 +91,8 @@ def chosen(loss: Loss, device: torch.device) -> dict[str, Term]:
 def refuse_misfits(loss: Loss, patch: int) -> None:
     """ConfigError for a patch, in HR pixels, that is too small for a term of weight above 0."""
     used = {name: SMALLEST.get(name, 1) for name, weight in loss.weights().items() if weight > 0}
+    if "perceptual" in used and loss.features == "rock" and not loss.feature_weights:
+        used["perceptual"] = LEARNT_FROM
     problems = [
         f"data.patch must be larger than {least - 1} pixels for loss.{name}, got {patch}; enlarge it"
         for name, least in used.items()

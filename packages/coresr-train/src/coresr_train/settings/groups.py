@@ -123,7 +123,7 @@ class Cycle:
     width: Natural = 32
     """Of the network from HR to LR."""
     blocks: Natural = 4
-    critic: ModelSpec = field(default_factory=lambda: _critic("patchgan", width=32, layers=2))
+    critic: ModelSpec = field(default_factory=lambda: _critic("patchgan", width=32, layers=1))
     """Of LR."""
     cycle: Positive = 10.0
     """Weight of what is lost on the way there and back."""
@@ -158,7 +158,7 @@ class Optim:
     warmup_epochs: NotNegative = 1.0
     """Epochs of linear rise, at most a tenth of the run."""
     floor: BelowOne = 0.0
-    """Share of the peak at which cosines end."""
+    """Share of the peak at which cosines and constant_linear end."""
     milestones: tuple[Fraction, ...] = (0.5, 0.75, 0.9)
     """Shares of the run after which multistep multiplies the rate by `gamma`."""
     gamma: Fraction = 0.5
