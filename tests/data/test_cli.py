@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from coresr_data.cli import EXIT_CODES, Parser, fail, run
+from coresr_data.cli import EXIT_CODES, Parser, fail, run, whole
 
 
 class _RefusedError(ValueError):
@@ -89,6 +89,12 @@ def test_a_message_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[st
     assert ended(ValueError("one\n  two\n\nthree"), capsys) == (65, "coresr: error: one two three\n")
 
 
+def test_names_do_nothing_to_the_terminal_that_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    names = "slice\x1b[2J\x07\x7f\x9b \u202egnp.x \udcff µ → 岩.png"
+    said = r"slice\x1b[2J\x07\x7f\x9b \u202egnp.x \udcff µ → 岩.png"
+    assert ended(ValueError(names), capsys) == (65, f"coresr: error: {said}\n")
+
+
 def test_an_error_without_a_message_says_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(FloatingPointError(), capsys) == (70, "coresr: error: FloatingPointError\n")
 
@@ -115,6 +121,14 @@ def test_a_traceback_is_shown_where_the_environment_asks(error: BaseException, m
 def test_a_command_that_succeeds_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     run(lambda: None)
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_option_of_whole_numbers_takes_them_from_its_least_on() -> None:
+    assert [whole(2)(text) for text in ("2", "+3", " 400 ")] == [2, 3, 400]
+    assert whole(-1)("-1") == -1
+    for text in ("1", "-5", "2.0", "two", "", "2 3", "٣", "9" * 5000):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"^must be a whole number of 2 or more, got {text}$"):
+            whole(2)(text)
 
 
 def test_failing_ends_with_the_code_given(capsys: pytest.CaptureFixture[str]) -> None:

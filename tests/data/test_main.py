@@ -113,7 +113,29 @@ def test_a_folder_that_is_no_store_is_missing_input(command: Callable[..., Ended
         ([], "COMMAND"),
         (["upscale"], "invalid choice: 'upscale'"),
         (["prepare", "a", "b"], "--scale"),
-        (["prepare", "a", "b", "--scale", "x"], "--scale: must be a whole number, or several like 2,4, got x"),
+        (
+            ["prepare", "a", "b", "--scale", "x"],
+            "--scale: must be a whole number of 2 or more, or several like 2,4, got x",
+        ),
+        (["prepare", "a", "b", "--scale", "2,1"], "--scale: must be a whole number of 2 or more, or several like 2,4"),
+        (
+            ["prepare", "a", "b", "--scale", "2", "--window", "5", "1"],
+            "--window: window must be LOW < HIGH, both finite",
+        ),
+        (["prepare", "a", "b", "--scale", "2", "--window", "0", "inf"], "--window: window must be LOW < HIGH"),
+        (
+            ["prepare", "a", "b", "--scale", "2", "--voxel-um", "0"],
+            "--voxel-um: must be a number of micrometres above 0",
+        ),
+        (["prepare", "a", "b", "--scale", "2", "--voxel-um", "nan"], "--voxel-um: must be a number of micrometres"),
+        (["degrade", "a", "b", "--scale", "1"], "--scale: must be a whole number of 2 or more, got 1"),
+        (["degrade", "a", "b", "--scale", "2", "--window", "5", "5"], "--window: window must be LOW < HIGH"),
+        (["fit-scanner", "a", "b", "--scale", "0", "--out", "c.json"], "--scale: must be a whole number of 2 or more"),
+        (["check", "a", "--registration", "--scale", "0"], "--scale: must be a whole number of 2 or more, got 0"),
+        (["phantom", "a", "--cores", "0"], "--cores: must be a whole number of 1 or more, got 0"),
+        (["phantom", "a", "--slices", "0"], "--slices: must be a whole number of 1 or more, got 0"),
+        (["phantom", "a", "--size", "15"], "--size: must be a whole number of 16 or more, got 15"),
+        (["phantom", "a", "--spacing", "-4"], "--spacing: must be a whole number of 1 or more, got -4"),
         (["prepare", "a", "b", "--scale", "2", "--gap", "wide"], "a number of slices like 4, or a length like 50um"),
         (["prepare", "a", "b", "--scale", "2", "--raw", "8x8"], "--raw: raw header must begin with slices"),
         (["prepare", "a", "b", "--scale", "2", "--axis", "w"], "--axis"),
@@ -205,7 +227,7 @@ def test_phantom_writes_cores_that_prepare_takes(command: Callable[..., Ended], 
     assert code == 0
     assert [line.split()[1] for line in said.splitlines() if line.startswith("core ")] == ["carbonate:", "sandstone:"]
     refused(command("phantom", out), 73, out)
-    refused(command("phantom", tmp_path / "other", "--size", 3), 65, "size must be at least 16, got 3")
+    refused(command("phantom", tmp_path / "other", "--size", 3), 64, "--size: must be a whole number of 16 or more")
 
 
 def test_the_documented_commands_of_the_real_sandstone_work(

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from coresr_eval.consistency import (
+    back_project,
     drift,
     hallucination,
     hallucination_error,
@@ -324,6 +325,57 @@ def test_on_rock_the_error_of_an_sr_is_what_it_invented_and_what_it_contradicts(
     )
 
 
+# Making it say what the LR said
+
+
+@each_operator
+def test_back_projected_an_image_degrades_to_its_lr(operators: Callable[[], Operators]) -> None:
+    forward, pinv = operators()
+    sr, lr = random(2, 1, 36, 36), forward(random(2, 1, 36, 36))
+    assert (forward(sr) - lr).abs().max() > 0.1
+    assert lr_psnr(back_project(sr, lr, forward, pinv), lr, forward, data_range=1.0).min() > 280
+
+
+@each_operator
+def test_back_projecting_is_the_orthogonal_projection(operators: Callable[[], Operators]) -> None:
+    forward, pinv = operators()
+    sr, hr = random(2, 1, 36, 36), random(2, 1, 36, 36)
+    back = back_project(sr, forward(hr), forward, pinv)
+    away, left, right = ((a - b).square().sum().item() for a, b in ((sr, hr), (sr, back), (back, hr)))
+    assert away == pytest.approx(left + right, rel=1e-12)  # Pythagoras, with a right angle at the projection
+    assert left > 0.05 * away
+
+
+@each_operator
+def test_back_projecting_keeps_what_an_image_invents_and_takes_the_rest_from_lr(
+    operators: Callable[[], Operators],
+) -> None:
+    forward, pinv = operators()
+    sr, lr = random(2, 1, 36, 36), forward(random(2, 1, 36, 36))
+    back = back_project(sr, lr, forward, pinv)
+    torch.testing.assert_close(back, hallucination(sr, forward, pinv) + pinv(lr), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("operators", [*OPERATORS.values(), lambda: blurred(36, 3)], ids=[*OPERATORS, "blur ×3"])
+def test_back_projecting_twice_is_back_projecting_once(operators: Callable[[], Operators]) -> None:
+    forward, pinv = operators()
+    sr, lr = random(1, 1, 36, 36), forward(random(1, 1, 36, 36))
+    once = back_project(sr, lr, forward, pinv)
+    assert (once - sr).abs().max() > 0.1
+    torch.testing.assert_close(back_project(once, lr, forward, pinv), once, rtol=0, atol=1e-10)
+
+
+def test_back_projecting_enforces_the_rounding_of_lr(real_data: Path) -> None:
+    hr = rock(real_data)
+    forward, pinv = bicubic(576, 2)
+    rounded = (255 * forward(hr)).round() / 255
+    off = (back_project(hr, rounded, forward, pinv) - hr).square().mean().item()
+    axis = np.linalg.pinv(pytest.importorskip("coresr_data.resize").axis_matrix(576, 288, 0.5).toarray())
+    gain = (np.square(axis).sum() / 576) ** 2  # of the mean square of independent noise in LR
+    assert 255 * math.sqrt(off) == pytest.approx(math.sqrt(gain / 12), rel=0.02)
+    assert math.sqrt(gain / 12) == pytest.approx(0.38, abs=0.005)
+
+
 # What all have in common
 
 HR, LR = (2, 1, 36, 40), (2, 1, 18, 20)
@@ -332,6 +384,7 @@ CALLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "drift": drift,
     "local_drift": local_drift,
     "histogram_distance": lambda hr, lr: histogram_distance(hr, lr, data_range=1.0),
+    "back_project": lambda hr, lr: back_project(hr, lr, *BINNING),
     "hallucination": lambda hr, lr: hallucination(hr, *BINNING),
     "hallucination_map": lambda hr, lr: hallucination_map(hr, *BINNING),
     "hallucination_share": lambda hr, lr: hallucination_share(hr, *BINNING),
@@ -378,6 +431,12 @@ def test_operators_that_lead_to_another_size_are_refused() -> None:
         lr_psnr(random(*HR), random(2, 1, 9, 10), binned, data_range=1.0)
     with pytest.raises(ValueError, match=r"^the pseudo-inverse must answer \(2, 1, 36, 40\), got \(2, 1, 18, 20\)"):
         hallucination(random(*HR), binned, lambda image: image)
+    with pytest.raises(ValueError, match=r"^the operator must answer \(2, 1, 9, 10\), got \(2, 1, 18, 20\)"):
+        back_project(random(*HR), random(2, 1, 9, 10), *BINNING)
+    with pytest.raises(ValueError, match=r"^the operator must answer \(1, 1, 18, 20\), got \(2, 1, 18, 20\)"):
+        back_project(random(*HR), random(1, 1, 18, 20), *BINNING)
+    with pytest.raises(ValueError, match=r"^the pseudo-inverse must answer \(2, 1, 36, 40\), got \(2, 1, 18, 20\)"):
+        back_project(random(*HR), random(*LR), binned, lambda image: image)
 
 
 def test_sizes_and_ranges_that_make_no_sense_are_refused() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from coresr_eval.analysis import AGREES, Analysis
-from coresr_eval.figures import CORES, charts
+from coresr_eval.figures import CORES, MODELS, charts, drawn
 from coresr_eval.grounds import ground
 from tests.eval.test_analysis import rock, scored
 
@@ -37,3 +37,9 @@ def test_of_many_cores_some_are_drawn() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert charts(Analysis({}), 2) == []
+
+
+def test_of_many_models_the_first_are_drawn_and_all_that_is_no_model() -> None:
+    names = [f"m{i}" for i in range(MODELS + 2)]
+    found = drawn(dict.fromkeys(["lr", "hr", "bicubic", *names]))
+    assert list(found) == ["lr", "hr", "bicubic", *names[:MODELS]]

@@ -19,35 +19,47 @@ LEVEL = 1 / 255
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_drift_of_a_level_more_than_bicubics_is_flagged_either_way(bicubic_drift: float, sign: int) -> None:
     bound = abs(bicubic_drift) + LEVEL
-    assert flags(drift=sign * 0.999 * bound, bicubic_drift=bicubic_drift, lr_psnr=None) == []
-    (said,) = flags(drift=sign * 1.001 * bound, bicubic_drift=bicubic_drift, lr_psnr=None)
+    assert flags(drift=sign * 0.999 * bound, bicubic_drift=bicubic_drift, lr_psnr=None, bicubic_lr_psnr=None) == []
+    (said,) = flags(drift=sign * 1.001 * bound, bicubic_drift=bicubic_drift, lr_psnr=None, bicubic_lr_psnr=None)
     assert said.startswith("mean grey drifts from HR's by ")
 
 
 def test_a_model_that_takes_back_the_drift_of_its_scan_is_not_flagged() -> None:
-    assert flags(drift=0.0, bicubic_drift=5 * LEVEL, lr_psnr=None) == []
+    assert flags(drift=0.0, bicubic_drift=5 * LEVEL, lr_psnr=None, bicubic_lr_psnr=None) == []
 
 
 def test_the_sentence_says_both_drifts_in_levels() -> None:
-    (said,) = flags(drift=-4 * LEVEL, bicubic_drift=0.5 * LEVEL, lr_psnr=60.0)
+    (said,) = flags(drift=-4 * LEVEL, bicubic_drift=0.5 * LEVEL, lr_psnr=60.0, bicubic_lr_psnr=41.0)
     assert said == (
         "mean grey drifts from HR's by −4.00 of 255 levels, bicubic's by +0.50: "
         "a threshold fixed on HR cuts other pores"
     )
 
 
-def test_an_image_that_contradicts_its_lr_is_flagged_where_it_is_known_how_that_was_made() -> None:
-    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=None) == []
-    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=guards.LR_PSNR) == []
-    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=math.inf) == []
-    (said,) = flags(drift=0.0, bicubic_drift=0.0, lr_psnr=37.94)
-    assert said.startswith("degraded as LR was it matches LR with 37.9 dB, less than 38: ")
+@pytest.mark.parametrize(
+    ("bicubic", "bound"),
+    [(41.0, 38.0), (38.5, 38.0), (35.2, 35.2), (45.0, 45 - guards.TWICE), (60.0, guards.LEVEL_PSNR)],
+)
+def test_an_image_that_contradicts_its_lr_is_flagged_where_it_is_known_how_that_was_made(
+    bicubic: float, bound: float
+) -> None:
+    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=None, bicubic_lr_psnr=bicubic) == []
+    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=bound + 0.01, bicubic_lr_psnr=bicubic) == []
+    assert flags(drift=0.0, bicubic_drift=0.0, lr_psnr=math.inf, bicubic_lr_psnr=bicubic) == []
+    (said,) = flags(drift=0.0, bicubic_drift=0.0, lr_psnr=bound - 0.01, bicubic_lr_psnr=bicubic)
+    assert said.startswith("degraded as LR was it matches LR with ")
+    assert f"bicubic with {bicubic:.1f}: " in said
 
 
 def test_numbers_that_are_none_are_flagged() -> None:
-    both = flags(drift=math.nan, bicubic_drift=0.0, lr_psnr=math.nan)
+    both = flags(drift=math.nan, bicubic_drift=0.0, lr_psnr=math.nan, bicubic_lr_psnr=41.0)
     assert [sentence.split()[0] for sentence in both] == ["mean", "degraded"]
-    assert len(flags(drift=0.0, bicubic_drift=math.nan, lr_psnr=math.nan)) == 2
+    assert len(flags(drift=0.0, bicubic_drift=math.nan, lr_psnr=math.nan, bicubic_lr_psnr=41.0)) == 2
+
+
+def test_without_hr_the_drift_is_from_lr() -> None:
+    (said,) = flags(drift=0.01, bicubic_drift=0.0, lr_psnr=None, bicubic_lr_psnr=None, reference="LR")
+    assert said.startswith("mean grey drifts from LR's by ")
 
 
 @pytest.mark.parametrize(
@@ -69,11 +81,13 @@ def test_on_rock_bicubic_and_hr_pass_and_invented_texture_and_a_shift_do_not(rea
         "brighter": hr + 1.1 * LEVEL,
     }
     base = float(drift(bicubic, hr))
+    consistent = float(lr_psnr(bicubic, lr, operator.forward, data_range=1.0))
     found = {
         name: flags(
             drift=float(drift(image, hr)),
             bicubic_drift=base,
             lr_psnr=float(lr_psnr(image, lr, operator.forward, data_range=1.0)),
+            bicubic_lr_psnr=consistent,
         )
         for name, image in images.items()
     }

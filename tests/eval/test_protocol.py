@@ -284,3 +284,22 @@ def test_a_protocol_that_is_no_table_of_fields_is_refused() -> None:
     wrong: Any = {"a": asdict(PROTOCOL), "b": ["shave", 2]}
     with pytest.raises(ValueError, match="protocol of b must be a mapping of its fields, got .'shave', 2."):
         refuse_different(wrong)
+
+
+def test_images_that_are_projected_back_give_their_lr_back_but_for_bicubics() -> None:
+    def shrink(image: Tensor) -> Tensor:
+        return functional.avg_pool2d(image, 2)
+
+    one = replace(pair(), operator=shrink, pinv=nearest)
+    protocol = Protocol(scale=2, shave=2, degradation="mean", grey="", back_project=True)
+    noisy = {name: lambda lr: nearest(lr) + 0.1 * torch.randn(1, 1, 10, 12) for name in ("bicubic", "net")}
+    (scored,) = score(noisy, [one], protocol)
+    apart = {name: (shrink(image[None, None])[0, 0] - one.lr).abs().max() for name, image in scored.images.items()}
+    assert apart["net"] < 1e-6
+    assert apart["bicubic"] > 1e-2
+
+
+def test_without_an_operator_nothing_is_projected_back() -> None:
+    protocol = Protocol(scale=2, shave=2, degradation="scan", grey="", back_project=True)
+    with pytest.raises(ValueError, match="must have the operator of their LR and its inverse to be projected back"):
+        list(score({"net": nearest}, [pair()], protocol))

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from coresr_data import output
-from coresr_data.cli import Parser, UsageError
+from coresr_data.cli import Parser
 from coresr_data.commands import degrade as command
 from coresr_data.degrade import apply, bicubic, from_json
 from coresr_data.formats import open_volume
@@ -259,14 +259,10 @@ def test_what_is_there_is_not_replaced(make_core: MakeCore, tmp_path: Path) -> N
 def test_what_cannot_be_meant_is_refused(make_core: MakeCore, tmp_path: Path) -> None:
     source = make_core("plug", numbers=range(2))
     np.save(tmp_path / "float.npy", np.zeros((2, 8, 8), np.float32))
-    with pytest.raises(UsageError, match="scale must be 2 or more, got 1"):
-        degrade(source, tmp_path / "lr", "--scale", 1)
     with pytest.raises(ValueError, match="degradation must be one of bicubic, .*got nearest"):
         degrade(source, tmp_path / "lr", "--scale", 2, "--degradation", "nearest")
     with pytest.raises(ValueError, match="at least 50 pixels a side, got 48×64"):
         degrade(source, tmp_path / "lr", "--scale", 50)
-    with pytest.raises(ValueError, match="window must be LOW < HIGH"):
-        degrade(source, tmp_path / "lr", "--scale", 2, "--window", 5, 5)
     with pytest.raises(ValueError, match="window must be given"):
         degrade(tmp_path / "float.npy", tmp_path / "lr", "--scale", 2, "--degradation", "scanner")
     write_slice(tmp_path / "one.tif", np.zeros((8, 8), np.float32))

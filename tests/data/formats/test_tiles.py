@@ -151,6 +151,18 @@ def test_a_region_with_nan_is_refused_with_its_place(tmp_path: Path) -> None:
         volume.region(1, slice(35, 45), slice(48, 60))
 
 
+def test_a_page_in_one_piece_that_lists_too_few_tiles_is_refused_by_them(tmp_path: Path) -> None:
+    path = tif(tile=(16, 112))(tmp_path, np.tile(STACK[:1, :64, :56], 2))
+    with tifffile.TiffFile(path) as tiff:
+        page: Any = tiff.pages[0]
+        page.dataoffsets, page.databytecounts = page.dataoffsets[:1], page.databytecounts[:1]
+        assert page.is_contiguous  # so that nobody counted them
+        levels = tile_levels(page, slice(0, 5), slice(0, 9))
+        np.testing.assert_array_equal(levels, STACK[0, :5, :9])
+        with pytest.raises(RefusedError, match=r"^have 4 parts, got 1; replace it$"):
+            tile_levels(page, slice(20, 30), slice(0, 9))
+
+
 def test_a_tile_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     path = BY_REGIONS["tiles"](tmp_path, STACK[:1])
     with tifffile.TiffFile(path) as tiff:

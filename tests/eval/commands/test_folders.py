@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from PIL import Image
 
 from coresr_eval.__main__ import main
 from coresr_eval.cli import UsageError
-from coresr_eval.commands.folders import Folder, bicubic, read, stem
+from coresr_eval.commands.folders import bicubic
 
 ROCK = np.add.outer(np.arange(64), 2 * np.arange(96)) % 97
 
@@ -74,94 +73,6 @@ def test_bicubic_is_that_of_the_data_package(lr: NDArray[np.float32]) -> None:
         np.testing.assert_allclose(bicubic(lr, scale), resize.imresize(lr, scale), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("0001x2.png", "0001"),
-        ("slice_07_SR.tif", "slice_07"),
-        ("a-lr.png", "a"),
-        ("0001.png", "0001"),
-        ("sr.png", "sr"),
-        ("x2.png", "x2"),
-        ("max4.png", "max4"),
-        ("plug sr.png", "plug"),
-    ],
-)
-def test_names_are_told_apart_without_their_last_word(name: str, expected: str) -> None:
-    assert stem(Path(name)) == expected
-
-
-def test_formats_keep_their_levels(tmp_path: Path) -> None:
-    deep, real = levels(0, "uint16"), levels(0).astype(np.float32) / 7
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    Image.fromarray(real).save(tmp_path / "real.tif")
-    np.save(tmp_path / "big.npy", deep.astype(">u2"))
-    Image.fromarray(np.repeat(levels(0)[..., None], 3, axis=-1)).save(tmp_path / "grey_in_colours.png")
-    for name, expected in (
-        ("deep.png", deep),
-        ("real.tif", real),
-        ("big.npy", deep),
-        ("grey_in_colours.png", levels(0)),
-    ):
-        found = read(tmp_path / name)
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == expected.dtype
-
-
-def test_what_is_no_grey_image_is_refused(tmp_path: Path) -> None:
-    colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
-    Image.fromarray(colours).save(tmp_path / "colours.png")
-    (tmp_path / "text.png").write_text("no image")
-    np.save(tmp_path / "holes.npy", np.array([[1.0, np.nan]]))
-    np.save(tmp_path / "bool.npy", np.ones((4, 4), bool))
-    first = Image.fromarray(levels(0))
-    first.save(tmp_path / "pages.tif", save_all=True, append_images=[first])
-    for name in ("colours.png", "text.png", "holes.npy", "bool.npy", "pages.tif"):
-        with pytest.raises(ValueError, match=f"{name} must be"):
-            read(tmp_path / name)
-
-
-def test_levels_are_never_taken_for_others(tmp_path: Path) -> None:
-    """What a TIFF says of sign, white and direction is obeyed or refused."""
-    signed = (levels(0).astype(np.int16) - 100) * 50
-    tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "signed.tif", signed)
-    np.testing.assert_array_equal(read(tmp_path / "signed.tif"), signed)
-    assert read(tmp_path / "signed.tif").dtype == np.int16
-    tifffile.imwrite(tmp_path / "small.tif", (signed // 100).astype(np.int8))
-    tifffile.imwrite(tmp_path / "wide.tif", np.full((8, 8), 3_000_000_000, np.uint32))
-    tifffile.imwrite(tmp_path / "white.tif", levels(0), photometric="miniswhite")
-    tifffile.imwrite(tmp_path / "turned.tif", levels(0), extratags=[(274, "H", 1, 6, True)])
-    for name in ("small.tif", "wide.tif", "white.tif", "turned.tif"):
-        with pytest.raises(ValueError, match=f"{name} must be a readable image"):
-            read(tmp_path / name)
-
-
-def test_what_is_broken_is_named(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.png"
-    Image.fromarray(levels(0)).save(whole)
-    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-2000])
-    Image.fromarray(levels(0)).save(tmp_path / "whole.tif")
-    (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:3000])
-    np.savez(tmp_path / "archive.npz", levels(0))
-    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
-    np.save(tmp_path / "empty.npy", np.zeros((0, 80), np.uint8))
-    promise = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }"
-    head = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + promise.ljust(117) + b"\n"
-    (tmp_path / "promise.npy").write_bytes(head)
-    for name in ("cut.png", "cut.tif", "archive.npy", "empty.npy", "promise.npy"):
-        with pytest.raises(ValueError, match=f"{name} must be"):
-            read(tmp_path / name)
-
-
-def test_a_bomb_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.fromarray(levels(0)).save(tmp_path / "large.png")
-    for limit in (levels(0).size - 1, levels(0).size // 3):  # Pillow warns above its limit and refuses twice that
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(ValueError, match=r"large\.png must be a readable image"):
-            read(tmp_path / "large.png")
-
-
 def test_wide_integers_need_a_window(tmp_path: Path) -> None:
     for name in ("sr", "hr", "lr"):
         (tmp_path / name).mkdir()
@@ -208,27 +119,12 @@ def test_the_place_of_the_page_is_looked_at_before_the_work(tmp_path: Path) -> N
         main(folders(tmp_path))
 
 
-@pytest.mark.parametrize("flag", [["--split", "test"], ["--scale", "2"], ["--self-ensemble"], ["--tile", "8"]])
+@pytest.mark.parametrize(
+    "flag", [["--split", "test"], ["--scale", "2"], ["--self-ensemble"], ["--tile", "8"], ["--rock", "coal=slices"]]
+)
 def test_options_of_a_store_are_refused(tmp_path: Path, flag: list[str]) -> None:
     with pytest.raises(UsageError, match=f"^{flag[0]} must be left out where a folder of images is scored"):
         main([*folders(tmp_path), *flag])
-
-
-class Payload:
-    """Writes a file when it is unpickled."""
-
-    def __init__(self, sentinel: Path) -> None:
-        self.sentinel = sentinel
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.sentinel,)
-
-
-def test_a_pickle_in_an_array_is_never_run(tmp_path: Path) -> None:
-    np.save(tmp_path / "pickled.npy", np.array([[Payload(tmp_path / "ran")]], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"pickled\.npy must be"):
-        read(tmp_path / "pickled.npy")
-    assert not (tmp_path / "ran").exists()
 
 
 def test_folders_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
@@ -254,21 +150,6 @@ def test_sizes_and_types_of_sr_are_checked(tmp_path: Path) -> None:
     Image.fromarray(levels(0)[:-2]).save(tmp_path / "sr" / "slice000_SR.png")
     with pytest.raises(ValueError, match=r"must be \(64, 96\), got \(62, 96\)"):
         main(arguments)
-
-
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    for name in ("a_SR.png", "a.png"):
-        Image.fromarray(levels(0)).save(tmp_path / name)
-    with pytest.raises(ValueError, match="must have names of their own"):
-        Folder(tmp_path)
-
-
-def test_a_folder_without_images_is_missing_input(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(FileNotFoundError, match="must hold images"):
-        Folder(tmp_path)
-    with pytest.raises(FileNotFoundError, match="must be a folder of images, got a file"):
-        Folder(tmp_path / "notes.txt")
 
 
 def test_floats_need_a_window_and_use_it(tmp_path: Path) -> None:
@@ -319,3 +200,27 @@ def test_the_pore_may_be_named_in_grey_levels(tmp_path: Path, dtype: str) -> Non
 def test_half_a_command_is_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         main(arguments)
+
+
+def test_several_folders_stand_in_one_table(tmp_path: Path) -> None:
+    words = folders(tmp_path)
+    worse = tmp_path / "worse"
+    worse.mkdir()
+    for file in (tmp_path / "sr").iterdir():
+        Image.fromarray(np.asarray(Image.open(file)) // 2).save(worse / file.name)
+    main([words[0], f"dim={worse}", *words[1:]])
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["model"] for row in found["rows"]] == ["bicubic", "dim", "sr"]
+    main([*words[:-1], str(tmp_path / "alone")])
+    alone = json.loads((tmp_path / "alone" / "summary.json").read_text())
+    assert found["rows"][2] == alone["rows"][1]
+    assert found["rows"][1]["psnr"] < found["rows"][2]["psnr"]
+    (worse / "slice000_SR.png").rename(worse / "slice007_SR.png")
+    with pytest.raises(ValueError, match="HR and dim must hold images of the same names"):
+        main([words[0], f"dim={worse}", *words[1:]])
+
+
+def test_the_word_bicubic_scores_the_baseline_alone(tmp_path: Path) -> None:
+    words = folders(tmp_path)
+    main(["score", "bicubic", *words[2:]])
+    assert [row["model"] for row in json.loads((tmp_path / "out" / "summary.json").read_text())["rows"]] == ["bicubic"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from coresr_eval.commands.publishing import ANALYSED, compared, crop_of, publish, spread
+from coresr_eval.commands.publishing import ANALYSED, PICTURED, compared, crop_of, publish, spread
+from coresr_eval.figures import MODELS
 from coresr_eval.grounds import ground
 from coresr_eval.protocol import Pair, Protocol, Score, Scored, score_image
 
@@ -42,12 +44,12 @@ def slices(number: int, *, operator: bool = True) -> list[Scored]:
     return found
 
 
-def published(folder: Path, found: list[Scored]) -> str:
+def published(folder: Path, found: list[Scored], names: Sequence[str] = ("net",)) -> str:
     publish(
         found,
         folder,
         number=len(found),
-        name="net",
+        names=names,
         protocol=PROTOCOL,
         grounds={"plug": ground([found[0].pair.hr.numpy()])},
         title="net",
@@ -80,10 +82,9 @@ def test_without_the_operator_nothing_is_said_of_detail_beyond_lr(tmp_path: Path
 
 def test_the_crop_maps_the_detail_that_lr_cannot_hold() -> None:
     (one,) = slices(1)
-    crop = crop_of(one, "net")
-    assert crop.hallucination is not None
+    crop = crop_of(one, ["net"])
     expected = one.images["net"] - double(halve(one.images["net"][None, None]))[0, 0]
-    np.testing.assert_allclose(crop.hallucination, expected[:, 4:36], atol=1e-6)
+    np.testing.assert_allclose(crop.beyond["net"], expected[:, 4:36], atol=1e-6)
 
 
 def test_the_interval_of_the_gain_stands_on_the_page(tmp_path: Path) -> None:
@@ -94,9 +95,45 @@ def test_the_interval_of_the_gain_stands_on_the_page(tmp_path: Path) -> None:
     assert f"95 % interval +{net.gain_low:.2f} to +{net.gain_high:.2f}" in page
 
 
+def several(number: int, count: int) -> list[Scored]:
+    """`slices` by as many networks, each a little nearer to HR than the one before."""
+    found = []
+    for one in slices(number):
+        base, hr = one.images["bicubic"], one.pair.hr
+        images = {"bicubic": base} | {f"net{i}": base + (0.1 + 0.05 * i) * (hr - base) for i in range(count)}
+        scores = tuple(score_image(name, image, one.pair, PROTOCOL) for name, image in images.items())
+        found.append(replace(one, images=images, scores=scores))
+    return found
+
+
+def test_several_models_are_printed_and_tabled_with_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = published(tmp_path, several(6, 2), ["net0", "net1"])
+    found = json.loads((tmp_path / "summary.json").read_text())
+    rated = {row["model"]: row["letters"] for row in found["comparison"]["rows"]}
+    assert sorted(rated.values()) == ["a", "b", "c"]
+    said = capsys.readouterr().out.splitlines()
+    assert [(line.split()[0], line.split()[-1]) for line in said[:-1]] == [
+        (name, rated[name]) for name in ("bicubic", "net0", "net1")
+    ]
+    table = (tmp_path / "summary.md").read_text().splitlines()
+    assert "the first" not in page
+    assert [line.split(" | ")[-1] for line in table[2:5]] == [f"{rated[n]} |" for n in ("bicubic", "net0", "net1")]
+
+
+def test_of_many_models_the_first_are_pictured_and_drawn_and_the_page_says_so(tmp_path: Path) -> None:
+    names = [f"net{i}" for i in range(MODELS + 1)]
+    page = published(tmp_path, several(1, len(names)), names)
+    assert f"by bicubic and the first {PICTURED} of {len(names)} models." in page
+    assert f"{names[PICTURED - 1]} image of core" in page
+    assert f"{names[PICTURED]} image of core" not in page
+    assert f"Charts draw bicubic and the first {MODELS} models; the tables hold all." in page
+    assert len(json.loads((tmp_path / "summary.json").read_text())["rows"]) == len(names) + 1
+
+
 def test_nothing_is_compared_where_there_is_nothing_to_compare() -> None:
     alone = [Score(model="bicubic", core="a", slice=z, psnr=30.0 + z, ssim=0.9) for z in range(3)]
     assert compared(alone) is None
+    assert compared([score for one in slices(1) for score in one.scores]) is None  # nothing is known of another slice
     perfect = [Score(model="net", core="a", slice=z, psnr=math.inf, ssim=1.0) for z in range(3)]
     assert compared(alone + perfect) is None
 

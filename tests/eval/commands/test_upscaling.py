@@ -322,10 +322,17 @@ def test_an_overlap_that_a_network_of_known_reach_does_not_need_is_said_so(
     [
         (["in.npy", "out.png"], 64, "OUT must be a .tif for 3 slices of uint16"),
         (["float.tif", "out.png", "--window", "0", "1"], 64, "OUT must be a .tif for 1 slice of float32"),
-        (["in.npy", "out.npy", "--tile", "0"], 65, "tile must be 1 LR pixel or more, got 0"),
-        (["in.npy", "out.npy", "--tile", "16", "--overlap", "9"], 65, "overlap must be from 1 to half a tile"),
+        (["in.npy", "out.npy", "--tile", "0"], 64, "argument --tile: must be a whole number of 1 or more, got 0"),
+        (["in.npy", "out.npy", "--overlap", "0"], 64, "argument --overlap: must be a whole number of 1 or more, got 0"),
+        (
+            ["in.npy", "out.npy", "--tile", "16", "--overlap", "9"],
+            64,
+            "--overlap must be from 1 to half a --tile of 16",
+        ),
+        (["in.npy", "out.npy", "--scale", "0"], 64, "argument --scale: must be a whole number of 1 or more, got 0"),
         (["in.npy", "out.npy", "--axis", "t"], 64, "invalid choice"),
-        (["in.npy", "out.npy", "--window", "5", "5"], 65, "window must be LOW < HIGH"),
+        (["in.npy", "out.npy", "--window", "5", "5"], 64, "argument --window: window must be LOW < HIGH"),
+        (["in.npy", "out.npy", "--window", "nan", "5"], 64, "argument --window: window must be LOW < HIGH"),
         (["none.npy", "out.npy"], 66, "none.npy"),
     ],
 )
@@ -339,3 +346,86 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_left(
     assert ends == code
     assert why in said
     assert sorted(tmp_path.iterdir()) == before
+
+
+def projecting(path: Path, provenance: dict[str, Any]) -> None:
+    """A small network that contradicts its LR, and says this of itself."""
+    spec = ModelSpec(name="edsr", arguments={"width": 4, "blocks": 1})
+    network = build(spec).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.1)
+    save(path, network, spec, provenance)
+
+
+BICUBIC: dict[str, Any] = {"protocol": {"degradation": "bicubic"}}
+
+
+@pytest.mark.parametrize("tile", [7, 512])
+def test_back_projected_the_output_gives_the_input_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tile: int
+) -> None:
+    projecting(tmp_path / "m.safetensors", BICUBIC)
+    levels = texture(5, 33, 42).astype(np.float32) * 3 - 1
+    write_slice(tmp_path / "in.tif", levels)
+    command = [tmp_path / "m.safetensors", tmp_path / "in.tif"]
+    for name, flags in (("plain", []), ("back", ["--back-project"])):
+        main(*command, tmp_path / f"{name}.tif", "--window", -1, 2, "--tile", tile, *flags)
+    said = capsys.readouterr().out.split("plain.tif")[1]
+    assert said.count("back-projected: ") == 1
+    assert "gives IN back under MATLAB's bicubic 1/2" in said
+    off = [np.abs(imresize(read_slice(tmp_path / f"{name}.tif"), 0.5) - levels).max() for name in ("plain", "back")]
+    assert off[0] > 0.1
+    assert off[1] < 3e-6
+
+
+def test_the_self_ensemble_is_back_projected_too(tmp_path: Path) -> None:
+    projecting(tmp_path / "m.safetensors", BICUBIC)
+    levels = texture(5, 20, 25).astype(np.float32)
+    write_slice(tmp_path / "in.tif", levels)
+    flags = ["--window", 0, 1, "--self-ensemble", "--back-project"]
+    main(tmp_path / "m.safetensors", tmp_path / "in.tif", tmp_path / "out.tif", *flags)
+    assert np.abs(imresize(read_slice(tmp_path / "out.tif"), 0.5) - levels).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("provenance", "got"),
+    [
+        ({}, "a file that says of none"),
+        ({"protocol": "x"}, "a file that says of none"),
+        ({"protocol": {"degradation": "real"}}, "real"),
+        ({"interpolated": {"first": BICUBIC, "second": {"protocol": {"degradation": "scanner"}}}}, "scanner"),
+        ({"interpolated": {"first": BICUBIC, "second": None}, **BICUBIC}, "a file that says of none"),
+    ],
+)
+def test_without_a_model_of_bicubic_lr_nothing_is_back_projected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], provenance: dict[str, Any], got: str
+) -> None:
+    projecting(tmp_path / "m.safetensors", provenance)
+    path, _ = image(tmp_path, "png uint8")
+    code, said = refused(capsys, tmp_path / "m.safetensors", path, tmp_path / "out.png", "--back-project")
+    assert code == 64
+    assert f"--back-project must have a model that was trained on bicubic LR, got {got}; leave it away" in said
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_of_bicubic_and_of_networks_mixed_from_two_of_bicubic_lr_it_is_known(tmp_path: Path) -> None:
+    path, _ = image(tmp_path, "png uint8")
+    mixed = {"interpolated": {"first": BICUBIC, "second": {"protocol": {"degradation": "default"}}, "alpha": 0.5}}
+    projecting(tmp_path / "m.safetensors", mixed)
+    main(tmp_path / "m.safetensors", path, tmp_path / "out.png", "--back-project")
+    main("bicubic", path, tmp_path / "bicubic.png", "--scale", 3, "--back-project")
+    assert read_slice(tmp_path / "bicubic.png").shape == (39, 54)
+
+
+def test_levels_of_sixteen_bit_floats_leave_as_float32_where_edges_overshoot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    levels = np.where(texture(5, 12, 14) > 0.5, 65504, 0).astype(np.float16)[None]
+    np.save(tmp_path / "in.npy", levels)
+    main("bicubic", tmp_path / "in.npy", tmp_path / "out.npy", "--scale", 2, "--window", 0, 65504)
+    sr = np.load(tmp_path / "out.npy")
+    assert sr.dtype == np.float32
+    assert sr.max() > 65520  # infinite in 16 bits
+    np.testing.assert_allclose(sr[0], imresize(levels[0].astype(np.float64), 2), rtol=0, atol=0.05)
+    assert "IN is float16, beyond whose largest level SR may lie: OUT is float32" in capsys.readouterr().out

@@ -172,6 +172,22 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bytes(
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.parametrize("kind", ["in/0000.tif", "in.zarr"])
+def test_an_output_inside_of_its_input_goes_on_too(tmp_path: Path, scan: Path, kind: str, computed: list[Tile]) -> None:
+    source = tmp_path / kind.split("/", maxsplit=1)[0]
+    if kind == "in.zarr":
+        main("bicubic", scan, source, "--scale", 1)
+    else:
+        source.mkdir()
+        tifffile.imwrite(tmp_path / kind, tifffile.imread(scan)[0], photometric="minisblack", tile=(16, 16))
+    words: list[object] = ["bicubic", source, source / "out.npy", "--scale", 2, "--tile", 16]
+    killed_after(1, source / "out.npy", *words)
+    computed.clear()
+    main(*words)
+    whole = 12 * len(np.load(source / "out.npy"))
+    assert 0 < len(computed) < whole
+
+
 def test_half_an_output_goes_on_with_nothing_but_the_same(
     tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +208,16 @@ def test_half_an_output_goes_on_with_nothing_but_the_same(
         assert "remove it to start anew" in said
     os.utime(scan, ns=(1, 1))
     assert refused(capsys, *words, "--tile", 16)[0] == 73
+
+
+def test_half_a_plain_image_does_not_go_on_back_projected(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: list[object] = ["bicubic", scan, tmp_path / "out.npy", "--scale", 2, "--tile", 16]
+    killed_after(1, tmp_path / "out.npy", *words)
+    code, said = refused(capsys, *words, "--back-project")
+    assert code == 73
+    assert "must be half of the same job" in said
 
 
 def test_half_a_cube_does_not_go_on_along_another_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The laws of the self-ensemble: it turns with the image, and leaves alone what already does."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -103,7 +105,7 @@ class Coarse(nn.Module):
 @torch.no_grad()
 def test_tiles_of_the_ensemble_equal_the_ensemble_of_the_whole(size: tuple[int, int]) -> None:
     network, lr = Coarse().double(), torch.rand(1, 1, *size, dtype=torch.float64)
-    how = {"scale": 2, "multiple_of": 4, "receptive_field": 7}
+    how: dict[str, Any] = {"scale": 2, "multiple_of": 4, "receptive_field": 7}
     whole, tiles = (tiled(self_ensemble(network), lr, **how, tile=tile) for tile in (4096, 8))
     torch.testing.assert_close(tiles, whole, rtol=0, atol=1e-12)
     if size == (24, 40):  # nothing is padded, so that it turns with the image

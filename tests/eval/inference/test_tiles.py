@@ -1,5 +1,7 @@
 """Tiles equal the whole, sizes are padded by a stated law, and what cannot be right is refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -227,7 +229,11 @@ def test_where_memory_is_short_smaller_tiles_give_the_same_image_and_it_is_said_
 ) -> None:
     network, lr = kind(), torch.rand(1, 2, 150, 210)
     hungry = Hungry(network, 100**2, CUDA)
-    how = {"scale": network.scale, "multiple_of": network.multiple_of, "receptive_field": network.receptive_field}
+    how: dict[str, Any] = {
+        "scale": network.scale,
+        "multiple_of": network.multiple_of,
+        "receptive_field": network.receptive_field,
+    }
     sr = tiled(hungry, lr, **how, tile=128)
     torch.testing.assert_close(sr, in_tiles(network, lr, 4096), rtol=0, atol=1e-6)
     assert [record.getMessage() for record in caplog.records] == [
@@ -322,7 +328,7 @@ def test_an_image_within_a_tile_is_not_blended() -> None:
 @torch.no_grad()
 def test_an_overlap_as_wide_as_two_reaches_is_close_to_the_whole() -> None:
     network, lr = Convolutions(), torch.rand(1, 2, 60, 50)
-    how = {"scale": 3, "receptive_field": 3, "tile": 24}
+    how: dict[str, Any] = {"scale": 3, "receptive_field": 3, "tile": 24}
     off = tiled(network, lr, **how, overlap=12) - in_tiles(network, lr, 4096)
     assert 0 < off.abs().max() < 0.05
     narrow = tiled(network, lr, **how, overlap=2) - in_tiles(network, lr, 4096)

@@ -1,14 +1,16 @@
 """Hostile names, scores, crops, and a page taken apart. What tests share of the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from coresr_eval.protocol import Score
-from coresr_eval.report import Crop
+from coresr_eval.report import Crop, summary, write_page
+from tests.eval.report.making import PROTOCOL
 
 
 class Page(HTMLParser):
@@ -94,10 +96,25 @@ def crop() -> Callable[..., Crop]:
             core=core,
             slice=7,
             lr=hr[::2, ::2],
-            bicubic=hr + error * sloped,
-            sr=hr - error / 4 * sloped,
             hr=hr,
-            hallucination=detail if beyond else None,
+            images={"bicubic": hr + error * sloped, "net": hr - error / 4 * sloped},
+            beyond={"net": detail} if beyond else {},
         )
+
+    return make
+
+
+@pytest.fixture
+def page(tmp_path: Path, score: Callable[..., Score], parsed: Callable[[Path], Page]) -> Callable[..., Page]:
+    """A page of two scores, unless others are given, read back."""
+
+    def make(scores: Sequence[Score] | None = None, *, crops: Sequence[Crop] = (), **more: Any) -> Page:
+        found = summary(
+            PROTOCOL,
+            [score("bicubic", 30.0), score("net", 31.5)] if scores is None else scores,
+            rocks=more.pop("rocks", None),
+        )
+        write_page(tmp_path / "x.html", title="T", summary=found, crops=crops, **more)
+        return parsed(tmp_path / "x.html")
 
     return make

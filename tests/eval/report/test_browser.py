@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coresr_eval.protocol import Score
 from coresr_eval.report import Chart, Crop, Curve, summary, write_comparison, write_page
 from coresr_eval.statistics import compare
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium; pip install selenium")
 Make = Callable[..., Any]
-SHADES = {"bicubic": 51, "sr": 102, "hr": 204}
+SHADES = {"bicubic": 51, "net": 102, "HR": 204}
 """Grey levels of the images below, as shown: the pages are read by their pixels."""
 
 
@@ -63,9 +64,10 @@ def requests(browser: Any) -> list[str]:
 def write(path: Path, score: Make) -> None:
     """Flat images, of `SHADES` in the grey window of HR, which two pixels in its corners widen to 0 … 255."""
     flat = {name: np.full((192, 192), shade / 255) for name, shade in SHADES.items()}
-    flat["hr"][:, :2], flat["hr"][:, -2:] = 0, 1
-    one = Crop(core="a", slice=1, lr=flat["hr"][::2, ::2], hallucination=flat["sr"] / 9, **flat)
-    other = replace(one, slice=2, bicubic=one.sr, sr=one.bicubic)
+    hr = flat.pop("HR")
+    hr[:, :2], hr[:, -2:] = 0, 1
+    one = Crop(core="a", slice=1, lr=hr[::2, ::2], hr=hr, images=flat, beyond={"net": flat["net"] / 9})
+    other = replace(one, slice=2, images={"bicubic": flat["net"], "net": flat["bicubic"]})
     x = np.linspace(0.01, 0.5, 40)
     curves = tuple(Curve(name=name, x=x, y=1 - i * x, low=x / 2, high=2 - x) for i, name in enumerate(SHADES))
     chart = Chart(title="T", x_label="x", y_label="y", curves=curves, marks=((0.25, "LR Nyquist"),), note="n")
@@ -91,26 +93,29 @@ def value(browser: Any, number: int = 0) -> int:
     return int(stage(browser, number).find_element("css selector", "input").get_property("value"))
 
 
-def pick(browser: Any, text: str) -> None:
-    next(one for one in browser.find_elements("css selector", ".pairs label") if one.text == text).click()
+def pick(browser: Any, side: str, name: str, number: int = 0) -> None:
+    """Choose an image of a crop; the list is as `<select>`s show it."""
+    box = browser.find_elements("css selector", ".compare")[number]
+    choice = box.find_elements("css selector", "select")[("left", "right").index(side)]
+    next(one for one in choice.find_elements("css selector", "option") if one.text == name).click()
 
 
 def test_each_half_of_the_stage_shows_its_image(browser: Any) -> None:
-    before, after = SHADES["bicubic"], SHADES["sr"]
+    before, after = SHADES["bicubic"], SHADES["net"]
     assert shades(browser) == [before, before, after, after]
     image = np.asarray(Image.open(io.BytesIO(stage(browser).screenshot_as_png)).convert("L"))
     for at, behind in ((12, before), (-12, after)):
         assert image[14, at] < behind / 2  # names stand on dark plates, above the images
-    assert [tag.text for tag in stage(browser).find_elements("css selector", "span")] == ["bicubic", "SR"]
+    assert [tag.text for tag in stage(browser).find_elements("css selector", "span")] == ["bicubic", "net"]
 
 
 def test_the_slider_moves_by_keyboard(browser: Any) -> None:
     handle = stage(browser).find_element("css selector", "input")
     handle.send_keys(*30 * ["\ue012"])  # arrow left
     assert value(browser) == 20
-    before, after = SHADES["bicubic"], SHADES["sr"]
+    before, after = SHADES["bicubic"], SHADES["net"]
     assert shades(browser) == [before, after, after, after]
-    assert handle.get_attribute("aria-valuetext") == "20 % bicubic, 80 % SR"
+    assert handle.get_attribute("aria-valuetext") == "20 % bicubic, 80 % net"
     handle.send_keys("\ue010")  # end
     assert shades(browser) == [before] * 4
     handle.send_keys("\ue011")  # home
@@ -125,7 +130,7 @@ def test_the_slider_follows_the_mouse_and_a_click(browser: Any) -> None:
     mouse = webdriver.ActionChains(browser, duration=20)
     mouse.move_to_element(element).click_and_hold().move_by_offset(round(0.3 * width), 10).release().perform()
     assert value(browser, 1) == pytest.approx(80, abs=1)
-    before, after = SHADES["sr"], SHADES["bicubic"]  # the second crop has them the other way round
+    before, after = SHADES["net"], SHADES["bicubic"]  # the second crop has them the other way round
     assert shades(browser, 1) == [before, before, before, after]
     mouse.move_to_element_with_offset(element, round(-0.3 * width), 0).click().perform()
     assert value(browser, 1) == pytest.approx(20, abs=1)
@@ -146,35 +151,32 @@ def test_the_handle_stands_where_the_images_meet(browser: Any) -> None:
     assert abs(int(np.flatnonzero(row == 255)[[0, -1]].mean()) - 0.7 * len(row)) < 2
 
 
-def test_the_other_pairs_can_be_chosen(browser: Any) -> None:
-    for text, left, right in (
-        ("SR | HR", "sr", "hr"),
-        ("bicubic | HR", "bicubic", "hr"),
-        ("bicubic | SR", "bicubic", "sr"),
-    ):
-        pick(browser, text)
+def test_any_two_images_can_be_chosen(browser: Any) -> None:
+    for left, right in (("net", "HR"), ("HR", "bicubic"), ("net", "net")):
+        pick(browser, "left", left)
+        pick(browser, "right", right)
         assert shades(browser) == [SHADES[left]] * 2 + [SHADES[right]] * 2
-    assert shades(browser, 1) == [SHADES["sr"]] * 2 + [SHADES["bicubic"]] * 2
-    browser.find_elements("css selector", ".pairs input")[0].send_keys("\ue014")  # arrow right: the next pair
-    assert [tag.text for tag in stage(browser).find_elements("css selector", "span")] == ["SR", "HR"]
+        assert [tag.text for tag in stage(browser).find_elements("css selector", "span")] == [left, right]
+    pick(browser, "left", "LR")
+    assert shades(browser)[:2] == [SHADES["HR"]] * 2  # LR is every other pixel of HR
+    assert shades(browser, 1) == [SHADES["net"]] * 2 + [SHADES["bicubic"]] * 2
+    browser.find_elements("css selector", "select")[1].send_keys("\ue013")  # arrow up: the image before
+    assert shades(browser)[2:] == [SHADES["bicubic"]] * 2
 
 
 def visible(browser: Any) -> set[str]:
-    query = "return [...document.querySelectorAll('.panels > *')].filter(e => e.offsetParent).map(e => e.className)"
+    query = "return [...document.querySelectorAll('.panels > *')].filter(e => e.offsetParent).map(e => e.classList[0])"
     return set(browser.execute_script(query))
 
 
-PANELS = {"lr", "bicubic", "sr", "hr", "error-bicubic", "error-sr", "unsupported", "scale"}
-
-
 def test_without_script_and_on_paper_all_panels_stand_side_by_side(browser: Any) -> None:
-    assert visible(browser) == PANELS - {"bicubic", "sr", "hr"} | {"compare"}
+    assert visible(browser) == {"compare", "maps"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert visible(browser) == PANELS
+    assert visible(browser) == {"pictures", "maps"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.refresh()
-    assert visible(browser) == PANELS
+    assert visible(browser) == {"pictures", "maps"}
 
 
 def test_the_page_prints(browser: Any) -> None:
@@ -205,9 +207,27 @@ def test_nothing_is_wider_than_the_screen(browser: Any, tmp_path: Path) -> None:
 def test_on_a_phone_the_stage_fills_the_screen_and_the_maps_stand_below(browser: Any) -> None:
     size(browser, 390)
     assert stage(browser).size["width"] == 390 - 2 * 16
-    panels = [browser.find_element("css selector", f".crop .{name}") for name in ("lr", "error-sr")]
-    assert all(panel.rect["y"] > stage(browser).rect["y"] + 358 for panel in panels)
-    assert all(panel.rect["width"] > 170 for panel in panels)
+    maps = browser.find_elements("css selector", ".crop:first-of-type .maps img")
+    assert all(one.rect["y"] > stage(browser).rect["y"] + 358 for one in maps)
+    assert all(one.rect["width"] > 170 for one in maps)
+
+
+def test_the_maps_of_many_models_stand_below_the_stage_each_under_its_own(browser: Any, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((4, 64, 64))
+    images = {"bicubic": noise[0]} | {f"a-rather-long-name-of-network-{i}": noise[i % 4] for i in range(1, 7)}
+    beyond = {name: noise[3] / 9 for name in images if name != "bicubic"}
+    crop = Crop(core="a", slice=1, lr=noise[1][::2, ::2], hr=noise[1], images=images, beyond=beyond)
+    scores = [Score(model=name, core="a", slice=1, psnr=30.0 + i, ssim=0.9) for i, name in enumerate(images)]
+    write_page(tmp_path / "y.html", title="T", summary=summary({"grey": "uint8"}, scores), crops=[crop])
+    browser.get((tmp_path / "y.html").as_uri())
+    for width in (320, 768, 1280):
+        size(browser, width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    maps = browser.find_elements("css selector", ".maps figure")
+    assert len(maps) == 7 + 6
+    assert [one.rect["x"] for one in maps[1:7]] == [one.rect["x"] for one in maps[7:]]
+    assert maps[0].rect["y"] > stage(browser).rect["y"] + stage(browser).rect["height"]
+    assert maps[6].rect["y"] == maps[0].rect["y"] < maps[7].rect["y"]
 
 
 def brightness(browser: Any) -> tuple[float, list[float]]:
@@ -238,6 +258,6 @@ def test_a_script_that_was_tampered_with_does_not_run(chromium: Any, tmp_path: P
     (tmp_path / "y.html").write_text(text.replace('"use strict";', '"use strict"; document.title = "owned";'))
     chromium.get((tmp_path / "y.html").as_uri())
     assert chromium.title == "T"
-    assert visible(chromium) == PANELS
+    assert visible(chromium) == {"pictures", "maps"}
     (refusal,) = chromium.get_log("browser")
     assert "Content Security Policy" in refusal["message"]

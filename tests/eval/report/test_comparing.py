@@ -9,6 +9,8 @@ from coresr_eval.report import write_comparison
 from coresr_eval.report.comparing import amount, counted, forest, sentences
 from coresr_eval.statistics import Comparison, Difference, Row
 from coresr_eval.statistics.comparison import Verdict
+from tests.eval.report.making import PROTOCOL, Make
+from tests.eval.report.making import comparison as made
 
 
 def row(model: str, gain: float, half: float = 0.1) -> Row:
@@ -120,6 +122,16 @@ def test_the_best_is_compared_with_all_and_bicubic_with_whom_it_is_not_beaten_by
     ]
 
 
+def test_several_that_are_as_good_as_the_best_are_one_sentence() -> None:
+    pairs = [pair("A", "B", "equivalent", 0.0), pair("A", "C", "equivalent", 0.01), pair("B", "C", "equivalent", 0.01)]
+    on = "on these 24 slices of 2 cores"
+    assert texts(*pairs) == [
+        f"B and C are each as good as A: {on} the two differ by less than 0.05 dB, too little to matter."
+    ]
+    as_good = [pair("A", "B", "different"), pair("A", "bicubic", "different"), pair("B", "bicubic", "equivalent", 0.0)]
+    assert texts(*as_good)[-1].startswith(f"B and bicubic are as good as each other: {on} they differ by less than")
+
+
 def test_images_and_amounts_are_counted_as_a_geologist_does() -> None:
     one = comparison([row("bicubic", 0.0)], [])
     assert counted(one) == "these 24 slices of 2 cores"
@@ -136,8 +148,8 @@ def test_dots_and_intervals_stand_where_the_ticks_say() -> None:
     assert list(ticks) == [-0.5, 0.0, 0.5, 1.0, 1.5]
     unit = ticks[1.0] - ticks[0.0]
     assert plot["zero"] == ticks[0.0]
-    for place, made in zip(plot["rows"], rows, strict=True):
-        for name, value in (("dot", made.gain), ("low", made.gain_low), ("high", made.gain_high)):
+    for place, given in zip(plot["rows"], rows, strict=True):
+        for name, value in (("dot", given.gain), ("low", given.gain_low), ("high", given.gain_high)):
             assert place[name] == pytest.approx(ticks[0.0] + value * unit, abs=0.01)
             assert 0 < place[name] < 100
     assert plot["digits"] == 1
@@ -155,3 +167,29 @@ def test_the_scale_has_at_least_two_numbers_and_tells_them_apart(gain: float, di
     assert plot["digits"] == digits
     told = [f"{tick['value']:.{digits}f}" for tick in plot["ticks"]]
     assert len(told) == len(set(told)) >= 2
+
+
+def test_a_comparison_is_told_in_words_as_dots_and_pair_by_pair(tmp_path: Path, parsed: Make) -> None:
+    compared = made("net", "other")
+    write_comparison(tmp_path / "x", compared, title="Three", protocol=PROTOCOL, notes=["mine"])
+    found = parsed(tmp_path / "x")
+    assert "other is better than net by" in found.line
+    assert [tag for tag, _ in found.tags].count("circle") == 3
+    row = compared.rows[0]
+    assert f"{row.gain:+.2f} {row.gain_low:+.2f} to {row.gain_high:+.2f} {row.mean:.2f}" in found.line
+    first = compared.pairs[0]
+    assert f"{first.one} {first.other} {first.verdict} {first.about} {first.difference:+.2f}" in found.line
+    assert all(note in found.line for note in (*compared.notes, "mine"))
+    assert found.line.endswith("loads nothing and runs no script.")
+
+
+def test_a_comparison_says_whether_more_or_less_is_better(tmp_path: Path, parsed: Make) -> None:
+    compared = made("net")
+    write_comparison(tmp_path / "x", compared, title="T", protocol=PROTOCOL)
+    text = parsed(tmp_path / "x").line
+    assert "PSNR over these 24 slices of 4 cores, the best first: more is better. Dots are gains over bicubic" in text
+    turned = replace(compared, rows=compared.rows[::-1], metric="mae", unit="", higher_is_better=False)
+    write_comparison(tmp_path / "x", turned, title="T", protocol=PROTOCOL)
+    text = parsed(tmp_path / "x").line
+    assert "MAE over these 24 slices of 4 cores, the best first: less is better. Dots are differences from" in text
+    assert "model letters minus bicubic difference mean runs" in text

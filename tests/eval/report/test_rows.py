@@ -57,11 +57,12 @@ def test_summary_holds_the_means_of_error_consistency_and_drift_and_the_worst_dr
 
 def test_the_rows_come_per_rock_where_the_rocks_are_known(score: Make) -> None:
     scores = [score("bicubic", psnr, core=core) for core, psnr in (("a", 20.0), ("b", 30.0), ("c", 40.0))]
-    found = summary({}, scores, rocks={"a": "coal", "b": "shale", "c": "shale"})["per_rock"]
-    assert {rock: told(rows) for rock, rows in found.items()} == {
-        "coal": [("bicubic", 1, 20.0, 0.5, None)],
-        "shale": [("bicubic", 2, 35.0, 0.5, None)],
-    }
+    rocks = {"c": "shale", "absent": "chalk", "a": "coal", "b": "shale"}
+    found = summary({}, scores, rocks=rocks)["per_rock"]
+    assert [(rock, told(rows)) for rock, rows in found.items()] == [
+        ("shale", [("bicubic", 2, 35.0, 0.5, None)]),
+        ("coal", [("bicubic", 1, 20.0, 0.5, None)]),
+    ]
     with pytest.raises(ValueError, match="must name the rock of every core, got none of c"):
         summary({}, scores, rocks={"a": "coal", "b": "shale"})
 
@@ -95,7 +96,7 @@ def test_summary_refuses_scores_that_cannot_be_compared(score: Make) -> None:
 
 def guards(score: Make, **net: float | None) -> list[str]:
     base = {"lr_psnr": net.pop("base", 46.0)}
-    rows = summary({}, [score("bicubic", 30.0, **base), score("net", 31.0, **net)])["rows"]
+    rows = summary({}, [score("bicubic", 30.0, drift=0.0, **base), score("net", 31.0, **net)])["rows"]
     return guard(rows)
 
 
@@ -107,9 +108,17 @@ def test_a_drift_of_more_than_a_grey_level_is_flagged_in_either_direction(score:
 
 
 def test_drifts_that_cancel_over_images_are_flagged_all_the_same(score: Make) -> None:
-    scores = [score("bicubic", 30.0, number=i, drift=drift) for i, drift in enumerate((0.01, -0.02))]
-    (sentence,) = guard(summary({}, scores)["rows"])
+    scores = [score("net", 30.0, number=i, drift=drift) for i, drift in enumerate((0.01, -0.02))]
+    plain = [score("bicubic", 30.0, number=i, drift=0.001) for i in range(2)]
+    (sentence,) = guard(summary({}, [*plain, *scores])["rows"])
     assert "by −5.1 of 255" in sentence
+
+
+def test_a_scan_that_is_brighter_than_its_hr_is_no_fault_of_a_model(score: Make) -> None:
+    scores = [score(model, 30.0, drift=0.02) for model in ("bicubic", "net")]
+    assert not guard(summary({}, scores)["rows"])
+    scores = [score("bicubic", 30.0, drift=0.02), score("net", 30.0, drift=0.02 + 1.1 / 255)]
+    assert len(guard(summary({}, scores)["rows"])) == 1
 
 
 def test_a_model_that_contradicts_lr_more_than_bicubic_does_is_flagged(score: Make) -> None:

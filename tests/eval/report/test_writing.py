@@ -12,6 +12,7 @@ import pytest
 
 from coresr_eval.protocol import Score
 from coresr_eval.report import summary, write_json, write_markdown, write_scores, write_whole
+from tests.eval.report.making import comparison
 
 Make = Callable[..., Score]
 
@@ -93,6 +94,19 @@ def test_markdown_is_a_table_that_says_what_guards_it_and_its_protocol(tmp_path:
     ]
     assert lines[5].startswith("Caution: net\\_2 shifts the mean grey level, by +2.5 of 255 on")
     assert lines[-1].startswith("Protocol: ssim window 7; grey uint8. Tables may be compared only if")
+
+
+def test_markdown_holds_intervals_and_letters_where_models_were_compared(tmp_path: Path, score: Make) -> None:
+    compared = comparison("net")
+    rated = {row.model: row for row in compared.rows}
+    write_markdown(tmp_path / "x.md", summary({}, [score("bicubic", 30.0), score("net", 31.5)]), compared)
+    lines = (tmp_path / "x.md").read_text().splitlines()
+    assert lines[0].endswith("| MAE (levels of 255) | 95 % interval of the gain | letters |")
+    assert lines[1].count("---") == 8
+    assert lines[2].endswith(f"| – | {rated['bicubic'].letters} |")
+    net = rated["net"]
+    assert lines[3].endswith(f"| {net.gain_low:+.2f} to {net.gain_high:+.2f} | {net.letters} |")
+    assert any("Models that share a letter were not shown" in line for line in lines)
 
 
 def test_no_name_becomes_markup_in_markdown(tmp_path: Path, score: Make, hostile: tuple[str, ...]) -> None:

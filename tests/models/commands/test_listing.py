@@ -67,6 +67,8 @@ def test_a_network_that_refuses_the_scale_is_left_out_and_named(capsys: pytest.C
     [
         (["spam"], "NAME must be one of cyclegan, edsr"),
         (["edsr", "--size", "12"], "argument --size: must be WIDTHxHEIGHT in pixels, got"),
+        (["edsr", "--scale", "0"], "argument --scale: must be a whole number of 1 or more, got 0"),
+        (["edsr", "--channels", "-1"], "argument --channels: must be a whole number of 1 or more, got -1"),
         (["edsr", "--size", "0x5"], "argument --size: must be WIDTHxHEIGHT in pixels, got"),
         (["edsr", "--set", "width"], "--set must be NAME=VALUE, got width"),
         (["edsr", "--set", "widht=3"], "--set must name an argument of edsr, got widht=3"),

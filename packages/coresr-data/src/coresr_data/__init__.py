@@ -8,7 +8,7 @@ from coresr_data.packing import prepare
 from coresr_data.resize import Separable, imresize, resizing
 from coresr_data.store import Store, open_store
 
-__version__ = "0.3.1"
+__version__ = "0.3.2"
 
 __all__ = [
     "Degraded",

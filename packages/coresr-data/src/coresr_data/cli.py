@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
@@ -37,9 +38,22 @@ class Parser(argparse.ArgumentParser):
         fail(f"{message}; see {self.prog} --help", USAGE)
 
 
+def whole(least: int) -> Callable[[str], int]:
+    """For the `type` of an option: whole numbers from `least` on, and exit code 64 for others."""
+
+    def number(text: str) -> int:
+        found = int(text) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text) else least - 1
+        if found < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more, got {text}")
+        return found
+
+    return number
+
+
 def fail(message: str, code: int) -> NoReturn:
-    """End the program with `coresr: error: <message>`, all on one line."""
-    print("coresr: error: " + " ".join(message.split()), file=sys.stderr)
+    """End the program with `coresr: error: <message>`, on one line; what a terminal would obey is shown escaped."""
+    line = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(message.split()))
+    print("coresr: error: " + line, file=sys.stderr)
     raise SystemExit(code)
 
 

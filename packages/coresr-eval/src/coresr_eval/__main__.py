@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from coresr_eval.cli import Parser, run
 from coresr_eval.commands import comparing, scoring
-from coresr_eval.commands.scoring import MissingPackageError
+from coresr_eval.commands.scoring import REMEDY, MissingPackageError
 
 COMPLETE = all(find_spec(name) for name in ("coresr_data", "coresr_models"))
 if COMPLETE:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if COMPLETE:
         upscaling.add(commands)
     else:
-        help_ = 'needs pip install "coresr-eval[cli]"'
+        help_ = "needs coresr-data and coresr-models"
         absent = commands.add_parser("upscale", help=help_, add_help=False, prefix_chars="+")  # so that flags are taken
         absent.add_argument("arguments", nargs=REMAINDER)
         absent.set_defaults(command=_refuse)
@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _refuse(_: Namespace) -> None:
-    raise MissingPackageError(
-        'upscale must have coresr-data and coresr-models, got none; pip install "coresr-eval[cli]"'
-    )
+    raise MissingPackageError(f"upscale must have coresr-data and coresr-models, got none; {REMEDY}")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,26 @@ def _wasserstein(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float((np.abs(a[(ends - 1) // len(b)] - b[(ends - 1) // len(a)]) * steps).sum() / ends[-1])
 
 
+def back_project(sr: Tensor, lr: Tensor, operator: Operator, pinv: Operator) -> Tensor:
+    """SR + A⁺(LR - A·SR), `(b, c, h, w)` in float64: the closest image to SR that degrades to LR exactly.
+
+    The orthogonal projection onto {x : A x = LR}: N·SR stays as it is, and no image of that set, the true HR of an LR
+    in floats among them, is farther from the result than from SR. It is one step of DDNM without noise. Nothing is
+    clipped: the result may leave [0, 1], and clipped it is consistent no more. With a truncated A⁺ only what that
+    inverts is set.
+
+    It believes LR to the last digit. Rounding of LR to 8 bits, 0.29 levels RMS, is enforced as if it were rock, and
+    comes back as 0.38 levels in SR under bicubic ×2; so is noise. Where A is not how LR was made, as on a scan, the
+    difference between the two comes back as structure.
+    Raises ValueError where A does not answer LR's size, or `pinv` SR's.
+    """
+    _check(sr, "SR")
+    _check(lr, "LR")
+    image, wanted = sr.detach().double(), lr.detach().double()
+    missing = wanted - _sized(operator(image), wanted.shape, "operator")
+    return image + _sized(pinv(missing), image.shape, "pseudo-inverse")
+
+
 # What the LR cannot support
 
 

@@ -1,5 +1,8 @@
 """The charts of an analysis, ready for the page: spectra, agreement with HR by fineness, porosity over thresholds."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 
 from coresr_eval.analysis import AGREES, Analysis, Pores
@@ -7,6 +10,9 @@ from coresr_eval.report import Chart, Curve
 
 CORES = 4
 """Cores whose porosity is drawn; the page's table and `summary.json` hold the numbers of all."""
+MODELS = 10
+"""Models whose curves are drawn beside bicubic's, the first that were named: more names have no room beside them."""
+T = TypeVar("T")
 _CALLED = {"hr": "HR", "lr": "LR"}
 
 
@@ -22,9 +28,15 @@ def charts(analysis: Analysis, scale: int) -> list[Chart]:
     ]
 
 
+def drawn(found: Mapping[str, T]) -> dict[str, T]:
+    """What is drawn of what was found by name: of all models HR, LR, bicubic and the first few."""
+    others = [name for name in found if name not in {*_CALLED, "bicubic"}]
+    return {name: of for name, of in found.items() if name not in others[MODELS:]}
+
+
 def _power(analysis: Analysis, scale: int) -> Chart:
     frequency, hr = analysis.hr
-    models = [Curve(name=name, x=of.frequency, y=of.power) for name, of in analysis.fineness().items()]
+    models = [Curve(name=name, x=of.frequency, y=of.power) for name, of in drawn(analysis.fineness()).items()]
     return Chart(
         title="Power by fineness",
         x_label="cycles per HR pixel",
@@ -37,7 +49,7 @@ def _power(analysis: Analysis, scale: int) -> Chart:
 
 
 def _agreement(analysis: Analysis, scale: int) -> Chart:
-    found = analysis.fineness()
+    found = drawn(analysis.fineness())
     models = [Curve(name=name, x=of.frequency, y=of.correlation) for name, of in found.items()]
     ends = np.array([0.0, 0.5])
     said = ", ".join(f"{name} {of.resolution:.2f}" for name, of in found.items())
@@ -52,7 +64,7 @@ def _agreement(analysis: Analysis, scale: int) -> Chart:
 
 
 def _porosity(analysis: Analysis, core: str, images: dict[str, Pores]) -> Chart:
-    at = analysis.grounds[core]
+    at, images = analysis.grounds[core], drawn(images)
     order = [*(name for name in ("hr", "lr") if name in images), *(name for name in images if name not in _CALLED)]
     ranges = ", ".join(f"{_CALLED.get(name, name)} {images[name].low:.3f}–{images[name].high:.3f}" for name in order)
     return Chart(

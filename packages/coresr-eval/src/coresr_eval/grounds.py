@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from coresr_eval.petrophysics import around, otsu
 
+SLICES = 16
+"""Slices of a core, spread over it, whose HR says where its pores are: more would move the threshold by nothing."""
 SPAN, THRESHOLDS = 0.2, 41
 """The sweep: to either side of the threshold by this share of the contrast between pore and solid; how many, odd."""
 
@@ -36,3 +38,19 @@ def ground(
     """
     at = otsu(hr) if threshold is None else threshold
     return Ground(threshold=at, thresholds=around(hr, at, span=SPAN, count=THRESHOLDS), voxel_um=voxel_um)
+
+
+def ground_or_why(
+    core: str,
+    hr: Sequence[NDArray[np.float32]],
+    voxel_um: tuple[float, float] | None = None,
+    *,
+    threshold: float | None = None,
+) -> Ground | str:
+    """The `ground` of a core, or the sentence that says why it has none."""
+    low, high = min(one.min() for one in hr), max(one.max() for one in hr)
+    if low == high:
+        return f"Nothing is said of the pores of {core}, which has one grey level only."
+    if threshold is not None and not low <= threshold < high:
+        return f"Nothing is said of the pores of {core}, which has no level on one side of --pore."
+    return ground(hr, voxel_um, threshold=threshold)

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor
 
-from coresr_eval.consistency import drift, lr_psnr
+from coresr_eval.consistency import back_project, drift, lr_psnr
 from coresr_eval.fidelity import mae, psnr, ssim
 from coresr_eval.similarity import windows_inside
 
@@ -29,6 +29,8 @@ class Protocol:
     grey: str
     """Dtype and window of the grey levels, which decide what a dB means."""
     self_ensemble: bool = False
+    back_project: bool = False
+    """Whether every model's image but bicubic's is replaced by the nearest that gives its LR back."""
     """Whether each image is the mean of the network's answers to the eight flips and turns of its LR."""
     tile: int | None = None
     """Side in LR pixels of the tiles that networks were given; None where nobody chose one."""
@@ -104,18 +106,31 @@ def score(
 ) -> Iterator[Scored]:
     """Each of `models`, callables from LR `(1, 1, h, w)` to SR `(1, 1, scale·h, scale·w)`, on each pair in turn.
 
-    Raises ValueError where a model answers another size or a number that is not finite.
+    Raises ValueError where a model answers another size or a number that is not finite, and where images are to be
+    projected back by an operator or a pseudo-inverse that a pair has not.
     """
     for pair in pairs:
         images = {}
         for name, upscale in models.items():
             with torch.inference_mode(), torch.autocast(pair.lr.device.type, enabled=False):
                 images[name] = upscale(pair.lr[None, None])[0, 0].float()
+            if protocol.back_project and name != "bicubic":
+                images[name] = _projected(images[name], pair)
         yield Scored(
             pair=pair,
             images=images,
             scores=tuple(score_image(name, image, pair, protocol) for name, image in images.items()),
         )
+
+
+def _projected(image: Tensor, pair: Pair) -> Tensor:
+    """The nearest image that gives the pair's LR back."""
+    if pair.operator is None or pair.pinv is None:
+        raise ValueError(
+            f"images must have the operator of their LR and its inverse to be projected back, got core {pair.core!r} "
+            f"slice {pair.slice} without; only LR that was made by one linear step, such as bicubic, has both"
+        )
+    return back_project(image[None, None], pair.lr[None, None], pair.operator, pair.pinv)[0, 0].float()
 
 
 def score_image(model: str, image: Tensor, pair: Pair, protocol: Protocol) -> Score:

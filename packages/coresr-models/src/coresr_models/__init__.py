@@ -16,7 +16,7 @@ from coresr_models.swinir import SwinIR
 from coresr_models.transfer import Transferred, transfer
 from coresr_models.unet import UNet
 
-__version__ = "0.2.1"
+__version__ = "0.2.2"
 
 __all__ = [
     "CRITICS",

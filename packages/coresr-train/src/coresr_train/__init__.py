@@ -6,6 +6,6 @@ from coresr_train.recipe import Phase, Recipe
 from coresr_train.run import train
 from coresr_train.settings import Run
 
-__version__ = "0.3.1"
+__version__ = "0.4.0"
 
 __all__ = ["PRESETS", "Phase", "Recipe", "Run", "Step", "fit", "train"]

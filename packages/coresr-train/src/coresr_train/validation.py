@@ -127,7 +127,14 @@ class Judge:
         """What the guards say; the main process alone knows bicubic's scores, and prints."""
         if not self._bicubic:
             return []
-        return flags(drift=scores["drift"], bicubic_drift=self._bicubic["drift"], lr_psnr=scores.get("lr_psnr"))
+        base = self._bicubic
+        return flags(
+            drift=scores["drift"],
+            bicubic_drift=base["drift"],
+            lr_psnr=scores.get("lr_psnr") if self._paired else None,  # a scan's LR is not bicubic's
+            bicubic_lr_psnr=base.get("lr_psnr"),
+            reference="HR" if self._paired else "LR",
+        )
 
     def _slices(self, image: Literal["lr", "hr"]) -> Iterator[Tensor]:
         for one in measuring.slices(self._store, image, most=self._run.validation.slices):

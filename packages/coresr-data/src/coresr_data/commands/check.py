@@ -16,7 +16,7 @@ from coresr_data.checking.store import (
     pairs_of_sources,
     pairs_of_store,
 )
-from coresr_data.cli import Commands, UsageError
+from coresr_data.cli import Commands, UsageError, whole
 from coresr_data.commands.opening import add_opening
 from coresr_data.layouts import Reading, find
 from coresr_data.layouts.sources import Source
@@ -34,7 +34,7 @@ def add(commands: Commands) -> None:
     look.add_argument("--deep", action="store_true", help="read and hash every byte of a store")
     look.add_argument("--source", type=Path, metavar="DIR", help="what the store was prepared from: is it unchanged?")
     look.add_argument("--registration", action="store_true", help="does LR lie on its HR?")
-    look.add_argument("--scale", type=int, help="HR size over LR size, for --registration of a folder")
+    look.add_argument("--scale", type=whole(2), help="HR size over LR size, for --registration of a folder")
     look.add_argument("--time-limit", type=_seconds, default=TIME_LIMIT, metavar="S", help="seconds a slice may take")
     look.add_argument("--allow-external-links", action="store_true", help="follow links to files out of PATH")
     add_opening(look)

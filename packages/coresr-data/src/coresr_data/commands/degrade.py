@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from coresr_data.cli import Commands, UsageError
-from coresr_data.commands.opening import add_opening
+from coresr_data.cli import Commands, whole
+from coresr_data.commands.opening import add_opening, add_window
 from coresr_data.store.aside import creating, write_whole
 from coresr_data.volume import Levels, Volume, Voxel
 
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         metavar="OUT",
         help="the LR to write: a folder of slices, or a .tif, .npy, .mhd or .zarr; .png or .tif of a single slice",
     )
-    made.add_argument("--scale", type=int, required=True, help="HR size over LR size")
+    made.add_argument("--scale", type=whole(2), required=True, help="HR size over LR size")
     made.add_argument(
         "--degradation",
         default="bicubic",
@@ -34,13 +34,7 @@ def add(commands: Commands) -> None:
         help="how LR is made: bicubic (default), blur, scanner, unknown …, or the JSON file of fit-scanner",
     )
     made.add_argument("--seed", type=int, default=0, help="of what the degradation draws (default 0)")
-    made.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="grey levels that become 0 and 1, which noise goes by (default: the dtype's range)",
-    )
+    add_window(made, "grey levels that become 0 and 1, which noise goes by (default: the dtype's range)")
     add_opening(made)
     made.set_defaults(command=_degrade)
 
@@ -107,8 +101,6 @@ class _Work:
 def _degrade(options: Namespace) -> None:
     from coresr_data.formats import open_volume
 
-    if options.scale < 2:
-        raise UsageError(f"scale must be 2 or more, got {options.scale}")
     volume = open_volume(options.source, raw=options.raw, variable=options.variable)
     if min(volume.size) < options.scale:
         size = "×".join(map(str, volume.size))
@@ -132,10 +124,10 @@ def _degrade(options: Namespace) -> None:
 
 def _making(options: Namespace, volume: Volume) -> Any:
     from coresr_data.fitting.fitted import recipe_of
-    from coresr_data.intensity import Window, checked, default_window
+    from coresr_data.intensity import default_window
     from coresr_data.packing.writing import Making
 
-    window = checked(Window(*options.window)) if options.window else None
+    window = options.window
     if window is None and volume.dtype.kind in "iu" and volume.dtype.itemsize <= 2:
         window = default_window(volume.dtype)
     recipe = recipe_of(options.degradation, scale=options.scale)

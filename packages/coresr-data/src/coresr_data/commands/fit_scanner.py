@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coresr_data.cli import Commands, UsageError
-from coresr_data.commands.opening import add_opening
+from coresr_data.cli import Commands, UsageError, whole
+from coresr_data.commands.opening import add_opening, add_window
 from coresr_data.fitting.fitted import ScannerFit, save_fit
-from coresr_data.intensity import Window, default_window
+from coresr_data.intensity import default_window
 from coresr_data.volume import AXES, Levels, Volume, Voxel
 
 MOST_VOXELS = 2**24
@@ -23,15 +23,9 @@ def add(commands: Commands) -> None:
     fit = commands.add_parser("fit-scanner", help="estimate the blur and noise of a real LR/HR pair")
     fit.add_argument("lr", type=Path, metavar="LR", help="the low-resolution scan, in any format that prepare reads")
     fit.add_argument("hr", type=Path, metavar="HR", help="the high-resolution scan of the same rock, registered")
-    fit.add_argument("--scale", type=int, required=True, help="HR size over LR size")
+    fit.add_argument("--scale", type=whole(2), required=True, help="HR size over LR size")
     fit.add_argument("--axis", choices=AXES, default="z", help="the axis that slices are taken along (default z)")
-    fit.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="grey levels that become 0 and 1 (default: the dtype's range)",
-    )
+    add_window(fit, "grey levels that become 0 and 1 (default: the dtype's range)")
     fit.add_argument("--out", type=Path, required=True, metavar="JSON", help="the new file to write, scanner.json")
     add_opening(fit, several=True)
     fit.set_defaults(command=_fit)
@@ -45,7 +39,7 @@ def _fit(options: Namespace) -> None:
     if options.out.exists():
         raise FileExistsError(f"out must be a new file, got {options.out}; remove it or name another")
     lr, hr = _pair(options)
-    window = Window(*options.window) if options.window else None
+    window = options.window
     for volume in (lr, hr) if window is None else ():
         default_window(volume.dtype)  # refuses those whose range nobody can know, before the work
     low, high, said = middle(lr, hr, options.scale)

@@ -3,17 +3,19 @@
 from argparse import Namespace
 from pathlib import Path
 
-from coresr_data.cli import Commands
+from coresr_data.cli import Commands, whole
 
 
 def add(commands: Commands) -> None:
     """Declare the command."""
     phantom = commands.add_parser("phantom", help="make synthetic cores, one folder of 8-bit slices each")
     phantom.add_argument("out", type=Path, metavar="OUT")
-    phantom.add_argument("--cores", type=int, default=4, help="number of cores (default 4, each another rock)")
-    phantom.add_argument("--slices", type=int, default=24, help="slices per core (default 24)")
-    phantom.add_argument("--size", type=int, default=256, help="height and width in pixels (default 256)")
-    phantom.add_argument("--spacing", type=int, default=4, help="voxels from one written slice to the next (default 4)")
+    phantom.add_argument("--cores", type=whole(1), default=4, help="number of cores (default 4, each another rock)")
+    phantom.add_argument("--slices", type=whole(1), default=24, help="slices per core (default 24)")
+    phantom.add_argument("--size", type=whole(16), default=256, help="height and width in pixels (default 256)")
+    phantom.add_argument(
+        "--spacing", type=whole(1), default=4, help="voxels from one written slice to the next (default 4)"
+    )
     phantom.add_argument("--seed", type=int, default=0)
     phantom.set_defaults(command=_phantom)
 

@@ -1,15 +1,15 @@
 """`prepare SRC STORE`: from what people have to a store."""
 
+import math
 import re
 from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 
-from coresr_data.cli import Commands, Parser, UsageError
+from coresr_data.cli import Commands, Parser, UsageError, whole
 from coresr_data.commands.inspect import describe
-from coresr_data.commands.opening import add_opening
+from coresr_data.commands.opening import add_opening, add_window
 from coresr_data.commands.telling import tell
 from coresr_data.degrade.recipes import DEGRADATIONS
-from coresr_data.intensity import Window
 from coresr_data.layouts import LAYOUTS, recognised
 from coresr_data.mask import KINDS
 from coresr_data.packing import prepare
@@ -68,14 +68,8 @@ def _add_split(ready: Parser) -> None:
 
 def _add_reading(ready: Parser) -> None:
     ready.add_argument("--axis", choices=AXES, default="z", help="the axis that is cut into slices (default z)")
-    ready.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="grey levels that become 0 and 1 (default: the dtype's range)",
-    )
-    ready.add_argument("--voxel-um", type=float, help="side of an HR voxel in micrometres, where the files do not say")
+    add_window(ready, "grey levels that become 0 and 1 (default: the dtype's range)")
+    ready.add_argument("--voxel-um", type=_side, help="side of an HR voxel in micrometres, where the files do not say")
     ready.add_argument(
         "--mask",
         default="auto",
@@ -94,9 +88,19 @@ def _add_reading(ready: Parser) -> None:
 
 def _scales(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(whole(2)(part) for part in text.split(","))
+    except ArgumentTypeError:
+        raise ArgumentTypeError(f"must be a whole number of 2 or more, or several like 2,4, got {text}") from None
+
+
+def _side(text: str) -> float:
+    try:
+        side = float(text)
     except ValueError:
-        raise ArgumentTypeError(f"must be a whole number, or several like 2,4, got {text}") from None
+        side = 0.0
+    if not 0 < side < math.inf:
+        raise ArgumentTypeError(f"must be a number of micrometres above 0, got {text}")
+    return side
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -155,7 +159,7 @@ def _prepare(options: Namespace) -> None:
         split=parts or options.split,
         gap=options.gap,
         axis=options.axis,
-        window=Window(*options.window) if options.window else None,
+        window=options.window,
         voxel_um=options.voxel_um,
         mask=options.mask,
         several_sizes=options.several_sizes,

@@ -1,6 +1,7 @@
 """Regions of a page of a TIFF that lies in tiles or strips: no more of a slice is decoded than is asked for."""
 
 import importlib.util
+import math
 from itertools import product
 from typing import Any
 
@@ -45,6 +46,8 @@ def tile_levels(page: Any, y: slice, x: slice) -> Levels:
 
 
 def _tile(page: Any, number: int) -> Levels:
+    if number >= (said := min(len(page.dataoffsets), len(page.databytecounts))):  # of what lies whole nobody asked
+        raise RefusedError(f"have {math.prod(page.chunked)} parts, got {said}; replace it")
     offset, count = page.dataoffsets[number], page.databytecounts[number]
     file = page.parent.filehandle
     if offset + count > file.size:  # before so many are asked for

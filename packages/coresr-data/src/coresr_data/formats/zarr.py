@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from coresr_data.formats.blocks import by_blocks
 from coresr_data.formats.extras import extra
 from coresr_data.formats.pieces import (
     MOST_CHUNK,
@@ -25,6 +26,7 @@ from coresr_data.formats.pieces import (
     refuse_shape,
     volume_of,
 )
+from coresr_data.formats.unpacking import chunk_codecs, inspector
 from coresr_data.formats.voxels import cubic, micrometres
 from coresr_data.volume import Levels, Volume, Voxel
 
@@ -165,14 +167,29 @@ def _opened(zarr: Any, folder: Path) -> Any:
         raise RefusedError(f"be packed by known codecs, got {', '.join(strange)}; save it with zstd or blosc")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        array = zarr.open_array(
-            store=zarr.storage.LocalStore(folder, read_only=True),
-            mode="r",
-            zarr_format=3 if (folder / "zarr.json").is_file() else 2,
-        )
+        version = 3 if (folder / "zarr.json").is_file() else 2
+        store = _inspected(zarr, folder)
+        array = zarr.open_array(store=store, mode="r", zarr_format=version)
     if math.prod(array.chunks) * array.dtype.itemsize > MOST_CHUNK:
         raise RefusedError(f"have chunks of at most {MOST_CHUNK} bytes, got {array.chunks} {dtype}; save smaller ones")
+    codecs, inner = chunk_codecs(metadata, array.chunks)
+    store.look = inspector(folder, codecs, math.prod(array.chunks) * array.dtype.itemsize, inner)
     return array
+
+
+def _inspected(zarr: Any, folder: Path) -> Any:
+    """The files of an array, each chunk looked at before it is read."""
+
+    class Inspected(zarr.storage.LocalStore):  # type: ignore[misc]  # the library may be absent
+        look: Callable[[Path], None] | None = None
+
+        async def get(self, key: str, *arguments: Any, **named: Any) -> Any:
+            path = folder / key
+            if self.look is not None and path.name not in METADATA and path.is_file():
+                self.look(path)
+            return await super().get(key, *arguments, **named)
+
+    return Inspected(folder, read_only=True)
 
 
 def _codecs(said: Any) -> Iterator[str]:
@@ -231,9 +248,12 @@ def _cutter(array: Any, path: Path, shape: tuple[int, int, int]) -> Callable[[in
     if deep > 1 and deep * shape[1] * shape[2] * array.dtype.itemsize <= KEPT_SLAB:
         return None
 
-    def cut(index: int, y: slice, x: slice) -> Levels:
+    def read(z: slice, y: slice, x: slice) -> Levels:
         with refusals(path, KIND):
-            levels = np.asarray(array[(*(0,) * (array.ndim - 3), *(index,) * (array.ndim > 2), y, x)])
+            levels = array[y, x][None] if array.ndim == 2 else array[(*(0,) * (array.ndim - 3), z, y, x)]
+            levels = np.asarray(levels)
             return levels.astype(levels.dtype.newbyteorder("="), order="C", copy=False)
 
-    return cut
+    if deep == 1:
+        return lambda index, y, x: read(slice(index, index + 1), y, x)[0]
+    return by_blocks(read, shape=shape, deep=deep, itemsize=array.dtype.itemsize)

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from coresr_data.output import headers
-from coresr_data.output.claiming import BusyError, claimed, done, started
+from coresr_data.output.claiming import BusyError, claimed, done, part_of, started
 from coresr_data.output.headers import SUFFIXES
 from coresr_data.output.sinks import Job, Shape, Sink, Tile, sync
 from coresr_data.volume import Levels, Voxel
 
-__all__ = ["SUFFIXES", "BusyError", "VolumeWriter", "writing"]
+__all__ = ["SUFFIXES", "BusyError", "VolumeWriter", "part_of", "writing"]
 
 FOREIGN = (".bmp", ".dcm", ".gz", ".h5", ".jpeg", ".jpg", ".mat", ".mha", ".nii", ".npz", ".nrrd", ".png", ".raw")
 COMMIT_BYTES = 2**26  # levels that a crash may cost

@@ -22,10 +22,15 @@ class BusyError(OSError):
     exit_code = 75
 
 
+def part_of(target: Path) -> Path:
+    """The folder in which `target` is made."""
+    return target.with_name(f".{target.name}.part")
+
+
 @contextmanager
 def claimed(target: Path) -> Iterator[tuple[Path, int]]:
     """The folder of a job and its journal, locked; removed afterwards where nothing in it is worth going on with."""
-    part = target.with_name(f".{target.name}.part")
+    part = part_of(target)
     with creating(target):
         if not part.exists():
             _refuse_taken(target)

@@ -1,4 +1,4 @@
-"""`compare [NAME=]DIR …`: models beside each other from what `score` wrote, with intervals, and which truly differ.
+"""`compare [NAME=]DIR[/MODEL] …`: models side by side from what `score` wrote, with intervals, and which differ.
 
 The interval of a mean ends where its metric does: no MAE is below 0, no SSIM above 1. Those of differences do not.
 """
@@ -30,8 +30,8 @@ def add(commands: Commands) -> None:
     beside.add_argument(
         "tables",
         nargs="+",
-        metavar="[NAME=]DIR",
-        help="a folder that score wrote; the same NAME several times are seeds of one recipe",
+        metavar="[NAME=]DIR[/MODEL]",
+        help="a folder that score wrote, or one of its models; the same NAME several times are seeds of one recipe",
     )
     beside.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="for comparison.csv, pairs.csv, compare.json, index.html"
@@ -48,7 +48,7 @@ def _compare(options: Namespace) -> None:
     margin = options.margin if options.margin is not None else MARGIN_DB if metric.unit == "dB" else 0.0
     if not 0 <= margin < math.inf:
         raise UsageError(f"--margin must be 0 or more, got {margin}")
-    tables = [read(text) for text in options.tables]
+    tables = [table for text in options.tables for table in read(text)]
     refuse_unlike(tables)
     images = list(tables[0].bicubic)
     runs = {BASELINE: [tables[0].bicubic]} | {name: [one.model for one in of] for name, of in _by_name(tables).items()}
@@ -87,7 +87,7 @@ def write(out: Path, comparison: Comparison, tables: Sequence[Table]) -> None:
     protocol = tables[0].protocol
     for file, kind, lines in (("comparison.csv", Row, comparison.rows), ("pairs.csv", Difference, comparison.pairs)):
         write_whole(out / file, _csv(kind, lines).encode())
-    of = {name: [str(table.path) for table in runs] for name, runs in _by_name(tables).items()}
+    of = {name: [str(table.path / table.of) for table in runs] for name, runs in _by_name(tables).items()}
     write_json(out / "compare.json", {"protocol": protocol, "tables": of, **asdict(comparison)})
     title = " and ".join(row.model for row in comparison.rows)
     write_comparison(out / "index.html", comparison, title=title, protocol=protocol)

@@ -23,10 +23,10 @@ TILE = 512
 
 
 class Model(NamedTuple):
-    """A model by what the user calls it."""
+    """A model, ready to run."""
 
     name: str
-    """In tables."""
+    """What it was asked for by."""
     upscale: Callable[[Tensor], Tensor]
     scale: int
     checkpoint: Checkpoint | None
@@ -49,9 +49,6 @@ def find_model(name: str, scale: int | None, *, tile: int = TILE, self_ensemble:
         raise ValueError(f"model {name} must be of scale {scale}, got {network.scale}; train or name another")
     if channels != 1:
         raise ValueError(f"model {name} must be of one channel, got {channels}; slices are grey")
-    called = path.resolve().name if path.is_dir() else path.stem
-    if called == "bicubic":
-        raise ValueError(f"model {name} must not be named bicubic like the baseline beside it; rename it")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.allow_tf32 = False  # TF32 keeps 10 bits: scores are of the float32 network
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster, and the same image
@@ -69,7 +66,7 @@ def find_model(name: str, scale: int | None, *, tile: int = TILE, self_ensemble:
         )
         return sr.to(lr.device)
 
-    return Model(called, upscale, network.scale, checkpoint)
+    return Model(name, upscale, network.scale, checkpoint)
 
 
 def model_window(model: Model, dtype: np.dtype[Any]) -> Window:

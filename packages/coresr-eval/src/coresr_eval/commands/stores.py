@@ -1,7 +1,7 @@
-"""A model on a split of a store: its slices, and what a reader must know of them."""
+"""Models on a split of a store: its slices, and what a reader must know of them."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor
 from coresr_data import Separable, Store, open_store, to_unit, whole_slices
 from coresr_data.store import Core
 from coresr_eval.commands.loading import TILE, Model, find_model
-from coresr_eval.commands.publishing import publish, spread
+from coresr_eval.commands.naming import rocks_of, told_apart
+from coresr_eval.commands.publishing import publish, spread, titled
 from coresr_eval.conventions import under
-from coresr_eval.grounds import Ground, ground
+from coresr_eval.grounds import SLICES, Ground, ground_or_why
 from coresr_eval.protocol import Pair, Protocol, scorable, score
+from coresr_models import Checkpoint
 
-GROUND = 16
-"""Slices of a core whose HR says where its pores are."""
 SEEN = {
     "train": "These slices are the ones it was trained on: the scores say nothing about others.",
     "valid": "Its weights were chosen on these slices: the scores flatter it a little.",
@@ -24,40 +24,58 @@ SEEN = {
 
 
 def score_store(options: Namespace) -> None:
-    """Score the model of the options on a split of their store, beside bicubic."""
+    """Score the models of the options on a split of their store, beside bicubic."""
+    places = told_apart(options.models)
     store, split = open_store(options.data), options.split or "test"
-    manifest = store.manifest
-    only = manifest.scales[0] if len(manifest.scales) == 1 else None
-    model = find_model(
-        options.model, options.scale or only, tile=options.tile or TILE, self_ensemble=options.self_ensemble
-    )
-    store = store.at(model.scale)
-    plain = Protocol(
-        scale=model.scale,
-        shave=model.scale,
-        degradation=manifest.degradation,
-        grey=manifest.grey,
-        self_ensemble=options.self_ensemble,
-        tile=options.tile,
-    )
-    protocol = under(plain, options.convention)
+    models = _models(places, store.manifest.scales, options)
+    store = store.at(models["bicubic"].scale)
+    protocol = _protocol(store, options)
     rows = store.rows(split)
     seen = [row for row in rows if scorable(_mask(store, *row), protocol)]
     if not seen:
         raise ValueError(f"split {split} must show rock, got {len(rows)} slices without a piece inside their masks")
+    rocks = rocks_of(options.rock, [core.name for core in store.manifest.cores]) if options.rock else None
     grounds, untold = _grounds(store, seen, options.pore)
-    models = {"bicubic": find_model("bicubic", model.scale).upscale, model.name: model.upscale}
     publish(
-        score(models, _pairs(store, split, protocol), protocol),
+        score({name: model.upscale for name, model in models.items()}, _pairs(store, split, protocol), protocol),
         options.out,
         number=len(seen),
-        name=model.name,
+        names=list(places),
         protocol=protocol,
         grounds=grounds,
-        title=f"{model.name} on {split} of {options.data.resolve().name}",
-        notes=[*_notes(model, store, split), *_left_out(len(rows) - len(seen), len(rows)), *untold],
+        title=f"{titled(list(places))} on {split} of {options.data.resolve().name}",
+        notes=[*_notes(models, store, split), *_left_out(len(rows) - len(seen), len(rows)), *untold],
+        rocks=rocks,
         identity=store.sha256,
     )
+
+
+def _models(places: Mapping[str, str], scales: Sequence[int], options: Namespace) -> dict[str, Model]:
+    """By name, bicubic first, of one scale, which is that of the options or the only one of the store, if any."""
+    scale = options.scale or (scales[0] if len(scales) == 1 else None)
+    models = {
+        name: find_model(place, scale, tile=options.tile or TILE, self_ensemble=options.self_ensemble)
+        for name, place in places.items()
+    }
+    found = {model.scale for model in models.values()}
+    if len(found) > 1:
+        said = ", ".join(f"{name} of ×{model.scale}" for name, model in models.items())
+        raise ValueError(f"models must be of one scale, got {said}; score those of each scale into a DIR of its own")
+    return {"bicubic": find_model("bicubic", found.pop() if found else scale), **models}
+
+
+def _protocol(store: Store, options: Namespace) -> Protocol:
+    scale = store.scale
+    plain = Protocol(
+        scale=scale,
+        shave=scale,
+        degradation=store.manifest.degradation,
+        grey=store.manifest.grey,
+        self_ensemble=options.self_ensemble,
+        back_project=options.back_project,
+        tile=options.tile,
+    )
+    return under(plain, options.convention)
 
 
 def _mask(store: Store, core: Core, row: int) -> Tensor | None:
@@ -90,36 +108,38 @@ def _grounds(store: Store, rows: Sequence[tuple[Core, int]], pore: float | None)
     for name in dict.fromkeys(core.name for core, _ in rows):
         own = [(core, row) for core, row in rows if core.name == name]
         hr = []
-        for core, row in (own[at] for at in sorted(spread(GROUND, len(own)))):
+        for core, row in (own[at] for at in sorted(spread(SLICES, len(own)))):
             mask, levels = _mask(store, core, row), to_unit(np.asarray(store.hr(core)[row]), window)
             hr.append(levels.ravel() if mask is None else levels[mask.numpy()])
         sides = {core.voxel_um and core.voxel_um[1:] for core, _ in own}
         voxel_um = sides.pop() if len(sides) == 1 else None
-        low, high = min(one.min() for one in hr), max(one.max() for one in hr)
-        if low == high or not (threshold is None or low <= threshold < high):
-            what = "has one grey level only" if low == high else "has no level on one side of --pore"
-            untold.append(f"Nothing is said of the pores of {name}, which {what}.")
-            continue
-        found[name] = ground(hr, voxel_um, threshold=threshold)
+        at = ground_or_why(name, hr, voxel_um, threshold=threshold)
+        if isinstance(at, str):
+            untold.append(at)
+        else:
+            found[name] = at
     return found, untold
 
 
-def _notes(model: Model, store: Store, split: str) -> list[str]:
+def _notes(models: Mapping[str, Model], store: Store, split: str) -> list[str]:
     """What a reader must know to believe the page."""
-    notes = []
-    if model.checkpoint is not None:
-        arguments = ", ".join(f"{key} {value}" for key, value in model.checkpoint.spec.arguments.items())
-        notes.append(f"{model.name} is {model.checkpoint.spec.name} ({arguments}).")
-        trained = model.checkpoint.provenance.get("data", {}).get("sha256")
-        if trained is None:
-            notes.append("Its file does not say what it was trained on.")
-        elif trained != store.sha256:
-            notes.append("It was trained on another store, which may hold the same rock.")
-        else:
-            notes.append(f"It was trained on this store. {SEEN.get(split, '')}".strip())
+    notes = [_origin(name, model.checkpoint, store, split) for name, model in models.items() if model.checkpoint]
     notes.append(f"{_divided(store)} This is its {split} part.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
     return notes
+
+
+def _origin(name: str, checkpoint: Checkpoint, store: Store, split: str) -> str:
+    """What a network is, and whether it has seen these slices."""
+    arguments = ", ".join(f"{key} {value}" for key, value in checkpoint.spec.arguments.items())
+    trained = checkpoint.provenance.get("data", {}).get("sha256")
+    if trained is None:
+        seen = "Its file does not say what it was trained on."
+    elif trained != store.sha256:
+        seen = "It was trained on another store, which may hold the same rock."
+    else:
+        seen = f"It was trained on this store. {SEEN.get(split, '')}".strip()
+    return f"{name} is {checkpoint.spec.name} ({arguments}). {seen}"
 
 
 def _divided(store: Store) -> str:

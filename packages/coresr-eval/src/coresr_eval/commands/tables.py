@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from coresr_eval.cli import UsageError
+from coresr_eval.commands.naming import named
 from coresr_eval.protocol import refuse_different
 from coresr_eval.statistics import BASELINE
 
@@ -45,6 +46,8 @@ class Table:
     named: bool
     """Whether the user called it so."""
     path: Path
+    of: str
+    """What `score` called the model there, where it is one of several."""
     protocol: Mapping[str, object]
     store: str | None
     """Identity of the store, where `summary.json` says it."""
@@ -52,33 +55,50 @@ class Table:
     model: Scores
 
 
-def read(text: str) -> Table:
-    """The table at `[NAME=]DIR`; FileNotFoundError where it is not, ValueError where `score` did not write it so."""
-    name, equals, folder = ("", "", text) if "=" not in text or Path(text).is_dir() else text.partition("=")
-    if equals and (not name or name == BASELINE):
-        raise UsageError(f"NAME must be a name other than {BASELINE}, got {text!r}")
-    path = Path(folder)
+def read(text: str) -> list[Table]:
+    """The tables of the models at `[NAME=]DIR`, or of the one at `[NAME=]DIR/MODEL`, in their order.
+
+    FileNotFoundError where there is none, ValueError where `score` did not write it so, UsageError for one NAME of
+    several models.
+    """
+    name, place = named(text)
+    path, only = _folder(Path(place))
     for file in ("scores.csv", "summary.json"):
         if not (path / file).is_file():
             raise FileNotFoundError(f"{path} must hold {file}, got none; name a folder that score wrote")
     summary = _summary(path / "summary.json")
     scores = _scores(path / "scores.csv")
     others = [model for model in scores if model != BASELINE]
-    if BASELINE not in scores or len(others) != 1:
-        raise ValueError(
-            f"{path / 'scores.csv'} must be of {BASELINE} and one model, got {', '.join(scores) or 'none'}"
+    if BASELINE not in scores or not others:
+        found = ", ".join(scores) or "none"
+        raise ValueError(f"{path / 'scores.csv'} must be of {BASELINE} and a model beside it, got {found}")
+    if only and only not in others:
+        raise FileNotFoundError(f"{path} must hold the scores of {only!r}, got {', '.join(others)}")
+    if name and not only and len(others) > 1:
+        raise UsageError(f"NAME={path} must be of one model, got {', '.join(others)}; write {name}={path}/{others[0]}")
+    for model in others:
+        if set(scores[BASELINE]) != set(scores[model]):
+            raise ValueError(f"{path / 'scores.csv'} must be of the same images for {BASELINE} and {model}, got others")
+    return [
+        Table(
+            name=name or model,
+            named=bool(name),
+            path=path,
+            of=model if len(others) > 1 else "",
+            protocol=summary["protocol"],
+            store=summary.get("store"),
+            bicubic=scores[BASELINE],
+            model=scores[model],
         )
-    if set(scores[BASELINE]) != set(scores[others[0]]):
-        raise ValueError(f"{path / 'scores.csv'} must be of the same images for {BASELINE} and {others[0]}, got others")
-    return Table(
-        name=name or others[0],
-        named=bool(equals),
-        path=path,
-        protocol=summary["protocol"],
-        store=summary.get("store"),
-        bicubic=scores[BASELINE],
-        model=scores[others[0]],
-    )
+        for model in ([only] if only else others)
+    ]
+
+
+def _folder(place: Path) -> tuple[Path, str]:
+    """The folder of a table, and the model in it where one is named."""
+    if place.is_dir() or not (place.parent / "scores.csv").is_file():
+        return place, ""
+    return place.parent, place.name
 
 
 def _summary(path: Path) -> dict[str, Any]:
@@ -122,9 +142,9 @@ def refuse_unlike(tables: Sequence[Table]) -> None:
 
 
 def _refuse_names(tables: Sequence[Table]) -> None:
-    """A folder given twice, or two that nobody said to be seeds of one recipe and yet have one name."""
-    twice = [path for path, times in Counter(table.path.resolve() for table in tables).items() if times > 1]
-    if twice:
+    """A table given twice, or two that nobody said to be seeds of one recipe and yet have one name."""
+    given = Counter((table.path.resolve(), table.of) for table in tables)
+    if twice := [path for (path, _), times in given.items() if times > 1]:
         raise UsageError(f"each DIR must be given once, got {twice[0]} twice")
     for name, times in Counter(table.name for table in tables).items():
         if times > 1 and not all(table.named for table in tables if table.name == name):

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from coresr_data import Window
-from coresr_data.commands.opening import add_opening
+from coresr_data.commands.opening import add_opening, add_window
 from coresr_data.formats import open_volume
-from coresr_data.output import FOREIGN, SUFFIXES
+from coresr_data.output import FOREIGN, SUFFIXES, part_of
 from coresr_data.volume import AXES, Stamp, Volume, along, stamped
 from coresr_eval import __version__
-from coresr_eval.cli import Commands, UsageError
+from coresr_eval.cli import Commands, UsageError, whole
 from coresr_eval.commands.loading import MODEL, Model, find_model, model_window
+from coresr_eval.commands.projecting import assumed
 from coresr_eval.commands.sharing import together
 from coresr_eval.commands.volumes import Network, Work, said_voxel, write
 from coresr_models.checkpoint import sha256
@@ -41,16 +41,22 @@ def add(commands: Commands) -> None:
         metavar="OUT",
         help="a .tif, .npy, .mhd or .zarr, a folder of slices, or .png of one slice; goes on where a run stopped",
     )
-    enlarge.add_argument("--scale", type=int, help="for bicubic, which has none of its own")
+    enlarge.add_argument("--scale", type=whole(1), help="for bicubic, which has none of its own")
+    add_window(enlarge, "grey levels that become 0 and 1")
+    enlarge.add_argument("--tile", type=whole(1), default=512, help="side of a tile in LR pixels (default 512)")
     enlarge.add_argument(
-        "--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="grey levels that become 0 and 1"
-    )
-    enlarge.add_argument("--tile", type=int, default=512, help="side of a tile in LR pixels (default 512)")
-    enlarge.add_argument(
-        "--overlap", type=int, metavar="N", help="blend tiles by N LR pixels, where a network must see the whole slice"
+        "--overlap",
+        type=whole(1),
+        metavar="N",
+        help="blend tiles by N LR pixels, where a network must see the whole slice",
     )
     enlarge.add_argument(
         "--self-ensemble", action="store_true", help="mean over the eight orientations of each slice, in eight times"
+    )
+    enlarge.add_argument(
+        "--back-project",
+        action="store_true",
+        help="make OUT, degraded as the model's LR was, give IN back: for an IN made so, without noise; not for a scan",
     )
     enlarge.add_argument("--axis", choices=AXES, default="z", help="what the slices lie across (default z)")
     add_opening(enlarge)
@@ -61,12 +67,15 @@ def _upscale(options: Namespace) -> None:
     suffix = options.output.suffix.lower()
     if suffix != ".png" and suffix in FOREIGN:
         raise UsageError(f"OUT must end in .png, {', '.join(SUFFIXES)} or be a folder, got {options.output}")
+    if 2 * (options.overlap or 0) > options.tile:
+        half = f"half a --tile of {options.tile} LR pixels"
+        raise UsageError(f"--overlap must be from 1 to {half}, got {options.overlap}; take larger tiles")
     with torch.inference_mode(), together() as processes:
         if processes.rank == 0:  # the others come later, when it may have appeared
             _refuse_taken(options)
         model = find_model(options.model, options.scale, tile=options.tile)
         volume = open_volume(options.input, raw=options.raw, variable=options.variable)
-        window = Window(*options.window) if options.window else model_window(model, volume.dtype)
+        window = options.window or model_window(model, volume.dtype)
         work = Work(
             volume=along(volume, options.axis),
             network=_network(model),
@@ -74,6 +83,7 @@ def _upscale(options: Namespace) -> None:
             tile=options.tile,
             overlap=options.overlap,
             self_ensemble=options.self_ensemble,
+            operators=assumed(model) if options.back_project else None,
         )
         if suffix == ".png" and (len(work.volume) > 1 or volume.dtype not in (np.uint8, np.uint16)):
             held = f"{len(work.volume)} slice{'s' * (len(work.volume) > 1)} of {volume.dtype}"
@@ -108,7 +118,7 @@ def _digest(options: Namespace, work: Work, volume: Volume) -> str:
     said: dict[str, Any] = {
         "model": "bicubic" if options.model == "bicubic" else sha256(weights),
         "scale": work.network.scale,
-        "sources": [[path.name, *stamp] for path, stamp in sorted(_stamps(options.input, volume).items())],
+        "sources": [[path.name, *stamp] for path, stamp in sorted(_stamps(options, volume).items())],
         "raw": str(options.raw),
         "variable": options.variable,
         "axis": options.axis,
@@ -116,25 +126,30 @@ def _digest(options: Namespace, work: Work, volume: Volume) -> str:
         "tile": options.tile,
         "overlap": options.overlap,
         "self_ensemble": options.self_ensemble,
+        "back_project": options.back_project,
         "machine": [work.network.device.type, torch.__version__, __version__],
     }
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _stamps(source: Path, volume: Volume) -> dict[Path, Stamp]:
-    """Of every file that the levels may come from, headers and chunks too."""
+def _stamps(options: Namespace, volume: Volume) -> dict[Path, Stamp]:
+    """Of every file that the levels may come from, headers and chunks too; not of what this run writes among them."""
+    source, part = options.input, part_of(options.output).name
     beside = [source] if source.is_file() else []
     if source.is_dir() and len(volume.sources) == 1:
-        beside = [path for path in source.rglob("*") if path.is_file()]
+        inside = (path for path in source.rglob("*") if part not in path.relative_to(source).parts)
+        beside = [path for path in inside if path.is_file()]
     return {**stamped(beside), **volume.stamps}
 
 
 def _tell(options: Namespace, work: Work, *, clipped: int, new: int, total: int) -> None:
     """What was written, and what a reader must know of it."""
-    volume, dtype = work.volume, work.volume.dtype
+    volume, dtype = work.volume, work.dtype
     slices = "" if len(volume) == 1 else f"{len(volume)} slices of "
     made, given = ("×".join(map(str, size)) for size in (work.size, volume.size))
     print(f"{options.output}: {slices}{made} {dtype}, from {given}")
+    if dtype != volume.dtype:
+        print(f"IN is {volume.dtype}, beyond whose largest level SR may lie: OUT is {dtype}")
     _tell_voxel(work, options.output)
     if options.axis != "z":
         print(f"slices across {options.axis}: OUT lies ({options.axis}, {'z, x' if options.axis == 'y' else 'z, y'})")
@@ -143,6 +158,11 @@ def _tell(options: Namespace, work: Work, *, clipped: int, new: int, total: int)
         exact = work.network.receptive_field is not None
         why = "without --overlap this network is exact in tiles" if exact else "for this network is not exact in tiles"
         print(f"slices were made {how}, {why}")
+    if work.operators is not None:
+        print(
+            "back-projected: OUT, before it is rounded and clipped, gives IN back under MATLAB's bicubic "
+            f"1/{work.network.scale}, IN's rounding and noise included; a scan was not made so: leave it away there"
+        )
     share = 100 * clipped / max(1, new)
     of = "pixels" if new == total else f"the {100 * new / total:.1f} % of pixels that were left to write were"
     said = f"{share:.3f} % of {of} clipped to {dtype}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from coresr_data.output.sinks import Tile
 from coresr_data.store.aside import creating
 from coresr_data.volume import Levels, Volume, Voxel
 from coresr_eval.commands.sharing import Processes, compute_for, shared
-from coresr_eval.inference import Source, Tiles, Upscale, self_ensemble
+from coresr_eval.inference import Operators, Source, Tiles, Upscale, self_ensemble
 
 MOST_HELD = 2**24
 """SR pixels of a single slice that is written as a plain image, in one piece; a larger one as a BigTIFF, by tiles."""
@@ -52,11 +52,18 @@ class Work:
     tile: int
     overlap: int | None
     self_ensemble: bool
+    operators: Operators | None = None
+    """Where SR is to give its LR back."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Of SR slices."""
         return self.network.scale * self.volume.size[0], self.network.scale * self.volume.size[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of SR: that of LR, but float32 for float16, whose end at 65504 an edge of SR overshoots to infinity."""
+        return np.dtype(np.float32) if self.volume.dtype == np.float16 else self.volume.dtype
 
     @property
     def voxel_um(self) -> Voxel | None:
@@ -76,7 +83,14 @@ class Work:
         """Of the network, in all its orientations if asked for."""
         upscale, scale, multiple_of, receptive_field, _ = self.network
         run = self_ensemble(upscale) if self.self_ensemble else upscale
-        return Tiles(run, scale=scale, multiple_of=multiple_of, receptive_field=receptive_field, tile=self.tile)
+        return Tiles(
+            run,
+            scale=scale,
+            multiple_of=multiple_of,
+            receptive_field=receptive_field,
+            tile=self.tile,
+            operators=self.operators,
+        )
 
     @cached_property
     def tile_size(self) -> tuple[int, int]:
@@ -132,14 +146,14 @@ class Work:
 
     def _levels(self, tile: Tile) -> tuple[Levels, int]:
         scale, side, clipped = self.network.scale, self.network.scale * self.tiles.side, 0
-        levels = np.empty((tile.height, tile.width), self.volume.dtype)
+        levels = np.empty((tile.height, tile.width), self.dtype)
         for top in range(0, tile.height, side):
             for left in range(0, tile.width, side):
                 part = levels[top : top + side, left : left + side]
                 y, x = (tile.top + top) // scale, (tile.left + left) // scale
                 sr = self.sr(tile.z, slice(y, y + part.shape[0] // scale), slice(x, x + part.shape[1] // scale))
                 clipped += self._clipped(sr, tile.z)
-                part[:] = from_unit(sr.numpy(), self.window, self.volume.dtype)
+                part[:] = from_unit(sr.numpy(), self.window, self.dtype)
         return levels, clipped
 
     def _clipped(self, sr: Tensor, z: int) -> int:
@@ -148,9 +162,9 @@ class Work:
         if not extremes.isfinite().all():
             bad = int((~sr.isfinite()).sum())
             raise ValueError(f"the image of {self.volume.names[z]} must be finite, got {bad} bad pixels")
-        if clipped_share(extremes.numpy(), self.window, self.volume.dtype) == 0:
+        if clipped_share(extremes.numpy(), self.window, self.dtype) == 0:
             return 0
-        return round(clipped_share(sr.numpy(), self.window, self.volume.dtype) * sr.numel())
+        return round(clipped_share(sr.numpy(), self.window, self.dtype) * sr.numel())
 
 
 class Written(NamedTuple):
@@ -173,13 +187,13 @@ def write(work: Work, out: Path, digest: str, processes: Processes) -> Written:
     with writing(
         out,
         shape=(len(work.volume), *work.size),
-        dtype=work.volume.dtype,
+        dtype=work.dtype,
         digest=digest,
         voxel_um=work.voxel_um,
         tile=None if slices else work.tile_size,
         names=[f"{number:04d}.tif" for number in work.volume.numbers] if slices else (),
     ) as writer:
-        for tile, levels, cut in shared(processes, _units(work, writer.todo), work.levels, work.volume.dtype):
+        for tile, levels, cut in shared(processes, _units(work, writer.todo), work.levels, work.dtype):
             writer.write(tile, levels)
             clipped, new = clipped + cut, new + levels.size
     return Written(clipped, new, len(work.volume) * work.size[0] * work.size[1])

@@ -1,28 +1,19 @@
 """Any size, tile by tile: exact at the seams where the network's reach is known, blended where it spans the image."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from coresr_eval.inference.backing_off import halved, let_go, ran_out
 from coresr_eval.inference.blending import weights
+from coresr_eval.inference.projecting import Operators, project
+from coresr_eval.inference.regions import Source, cut, length, padded, scaled, up, wider
 
 Upscale = Callable[[Tensor], Tensor]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """An LR image that is read by regions."""
-
-    read: Callable[[slice, slice], Tensor]
-    """Rows and columns → `(b, c, rows, columns)`, on the device of the network."""
-    size: tuple[int, int]
-    """Height and width."""
 
 
 class Tiles:
@@ -30,17 +21,26 @@ class Tiles:
 
     Each tile is computed with `receptive_field` more LR pixels on every side and cropped, so that the seams are exact.
     With None, for a network whose statistics span the image, every region asked for is computed from the whole image.
+    With `operators` what is computed is back-projected, on the unpadded image, and tiles have their reach as more halo.
     """
 
     def __init__(
-        self, upscale: Upscale, *, scale: int, multiple_of: int = 1, receptive_field: int | None, tile: int = 512
+        self,
+        upscale: Upscale,
+        *,
+        scale: int,
+        multiple_of: int = 1,
+        receptive_field: int | None,
+        tile: int = 512,
+        operators: Operators | None = None,
     ) -> None:
         if tile < 1:
             raise ValueError(f"tile must be 1 LR pixel or more, got {tile}")
         self._upscale, self._scale, self._multiple = upscale, scale, multiple_of
         self._reach = receptive_field
-        self._halo = 0 if receptive_field is None else _up(receptive_field, multiple_of)
-        self.side = _up(tile, multiple_of)
+        self._operators, self._margin = operators, operators.reach if operators else 0
+        self._halo = 0 if receptive_field is None else up(receptive_field + self._margin, multiple_of)
+        self.side = up(tile, multiple_of)
         """Of a tile without its halo, in LR pixels: on the network's grid, and no more than memory allows."""
 
     def region(self, source: Source, y: slice, x: slice) -> Tensor:
@@ -49,13 +49,13 @@ class Tiles:
         Their starts must be multiples of `multiple_of`. ValueError for a region without pixels, MemoryError where the
         smallest tile does not fit.
         """
-        longest = max(_length(y), _length(x))
-        if min(_length(y), _length(x)) > 0 and (self._reach is None or longest <= self.side):
+        longest = max(length(y), length(x))
+        if min(length(y), length(x)) > 0 and (self._reach is None or longest <= self.side):
             side = None if self._reach is None else longest
             sr = self._attempted(lambda: self._exact(source, y, x), side)
             if sr is not None:
                 return sr
-        parts = ((part_y, part_x) for part_y in _cut(y, self.side) for part_x in _cut(x, self.side))
+        parts = ((part_y, part_x) for part_y in cut(y, self.side) for part_x in cut(x, self.side))
         return self._assembled(source, y, x, list(parts))
 
     def blended(self, source: Source, overlap: int) -> Tensor:
@@ -65,7 +65,7 @@ class Tiles:
         image, or whose reach costs too much. The fading windows sum to exactly 1. ValueError unless a tile is at least
         twice as wide as the overlap, MemoryError where no such tile fits.
         """
-        overlap = _up(overlap, self._multiple)
+        overlap = up(overlap, self._multiple)
         if not 0 < 2 * overlap <= self.side:
             raise ValueError(
                 f"overlap must be from 1 to half a tile of {self.side} LR pixels, got {overlap}; take larger tiles"
@@ -102,7 +102,7 @@ class Tiles:
             sr = self.region(source, part_y, part_x)
             if whole is None:
                 whole = sr.new_empty(*sr.shape[:2], self._scale * (y.stop - y.start), self._scale * (x.stop - x.start))
-            whole[..., _scaled(part_y, self._scale, y.start), _scaled(part_x, self._scale, x.start)] = sr
+            whole[..., scaled(part_y, self._scale, y.start), scaled(part_x, self._scale, x.start)] = sr
         if whole is None:
             raise ValueError(f"region must hold LR pixels, got rows {y} and columns {x}")
         return whole
@@ -112,36 +112,55 @@ class Tiles:
         height, width = source.size
         around = (slice(0, height), slice(0, width))
         if self._reach is not None:
-            around = (_wider(y, self._halo, height), _wider(x, self._halo, width))
-        sr = self._forward(source, *around)
-        return sr[..., _scaled(y, self._scale, around[0].start), _scaled(x, self._scale, around[1].start)]
+            around = (wider(y, self._halo, height), wider(x, self._halo, width))
+        sr, lr = self._forward(source, *around)
+        if self._operators is not None and self._reach is not None:
+            sr = project(sr, lr, self._operators)
+        elif self._operators is not None:
+            sr = self._projected(sr, Source(read=lambda rows, columns: lr[..., rows, columns], size=source.size))
+        return sr[..., scaled(y, self._scale, around[0].start), scaled(x, self._scale, around[1].start)]
 
     def _faded(self, source: Source, overlap: int) -> Tensor:
         height, width = source.size
         whole: Tensor | None = None
-        for y in _cut(slice(0, height), self.side):
-            for x in _cut(slice(0, width), self.side):
-                around = (_wider(y, overlap, height), _wider(x, overlap, width))
-                sr = self._forward(source, *around)
-                sr = sr[..., : self._scale * _length(around[0]), : self._scale * _length(around[1])]
+        for y in cut(slice(0, height), self.side):
+            for x in cut(slice(0, width), self.side):
+                around = (wider(y, overlap, height), wider(x, overlap, width))
+                sr, _ = self._forward(source, *around)
                 if whole is None:
                     wide = torch.promote_types(sr.dtype, torch.float32)
                     whole = sr.new_zeros(*sr.shape[:2], self._scale * height, self._scale * width, dtype=wide)
                 rows = weights(y, height, overlap, self._scale).to(whole)
                 window = rows[:, None] * weights(x, width, overlap, self._scale).to(whole)
-                whole[..., _scaled(around[0], self._scale), _scaled(around[1], self._scale)] += sr * window
+                whole[..., scaled(around[0], self._scale), scaled(around[1], self._scale)] += sr * window
         if whole is None:
             raise ValueError(f"image must hold pixels, got {height}×{width}")
-        return whole.to(sr.dtype)
+        return self._projected(whole, source).to(sr.dtype)
 
-    def _forward(self, source: Source, y: slice, x: slice) -> Tensor:
-        """The network's answer on LR rows and columns, padded to its grid where they end with the image."""
-        lr = _padded(source, slice(y.start, _up(y.stop, self._multiple)), slice(x.start, _up(x.stop, self._multiple)))
+    def _forward(self, source: Source, y: slice, x: slice) -> tuple[Tensor, Tensor]:
+        """The network's answer on LR rows and columns, and these; padded to its grid where they end with the image."""
+        lr = padded(source, slice(y.start, up(y.stop, self._multiple)), slice(x.start, up(x.stop, self._multiple)))
         sr = self._upscale(lr)
         wanted = (*lr.shape[:2], self._scale * lr.shape[-2], self._scale * lr.shape[-1])
         if sr.shape != wanted:  # the crops would hide another scale
             raise ValueError(f"the network's output must be {wanted} at scale {self._scale}, got {tuple(sr.shape)}")
-        return sr
+        rows, columns = length(y), length(x)
+        return sr[..., : self._scale * rows, : self._scale * columns], lr[..., :rows, :columns]
+
+    def _projected(self, sr: Tensor, source: Source) -> Tensor:
+        """SR of the whole image, back-projected by tiles where there are operators."""
+        if self._operators is None:
+            return sr
+        (height, width), scale = source.size, self._scale
+        found = torch.empty_like(sr)
+        for y in cut(slice(0, height), self.side):
+            for x in cut(slice(0, width), self.side):
+                rows, columns = wider(y, self._margin, height), wider(x, self._margin, width)
+                part = sr[..., scaled(rows, scale), scaled(columns, scale)]
+                part = project(part, source.read(rows, columns), self._operators)
+                part = part[..., scaled(y, scale, rows.start), scaled(x, scale, columns.start)]
+                found[..., scaled(y, scale), scaled(x, scale)] = part
+        return found
 
 
 def tiled(
@@ -153,61 +172,32 @@ def tiled(
     receptive_field: int | None,
     tile: int = 512,
     overlap: int | None = None,
+    operators: Operators | None = None,
 ) -> Tensor:
     """The same image as `upscale(lr)`, in memory bounded by `tile` LR pixels a side, halved where that is too much.
 
     Each tile is computed with `receptive_field` more LR pixels on every side and cropped, so the seams are exact.
     Pass None for a network whose statistics span the image: it is then run whole, unless `overlap` allows an image
     that is only close to it: tiles that see so many LR pixels beyond their borders, faded into one another. Sizes are
-    padded at the far edges to `multiple_of`, by reflection where the image is large enough, and cropped again. `lr` is
-    (b, c, h, w). MemoryError where the smallest tile does not fit.
+    padded at the far edges to `multiple_of`, by reflection where the image is large enough, and cropped again. With
+    `operators` the image is that of `back_projected(upscale, operators)`, seams included. `lr` is (b, c, h, w).
+    MemoryError where the smallest tile does not fit.
     """
     if lr.ndim != 4:
         raise ValueError(f"lr must be (b, c, h, w), got {tuple(lr.shape)}")
-    tiles = Tiles(upscale, scale=scale, multiple_of=multiple_of, receptive_field=receptive_field, tile=tile)
+    tiles = Tiles(
+        upscale,
+        scale=scale,
+        multiple_of=multiple_of,
+        receptive_field=receptive_field,
+        tile=tile,
+        operators=operators,
+    )
     height, width = lr.shape[-2:]
     source = Source(read=lambda y, x: lr[..., y, x], size=(height, width))
     if overlap is not None:
         return tiles.blended(source, overlap)
     return tiles.region(source, slice(0, height), slice(0, width))
-
-
-def _padded(source: Source, y: slice, x: slice) -> Tensor:
-    """Rows and columns of the image as it is padded at its far edges; nothing is read twice, nor beyond them."""
-    height, width = source.size
-    reflect = max(0, y.stop - height) < height and max(0, x.stop - width) < width
-    rows, columns = _places(y, height, reflect=reflect), _places(x, width, reflect=reflect)
-    top, left = int(rows.min()), int(columns.min())
-    lr = source.read(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1))
-    if y.stop > height:
-        lr = lr.index_select(-2, (rows - top).to(lr.device))
-    return lr.index_select(-1, (columns - left).to(lr.device)) if x.stop > width else lr
-
-
-def _places(part: slice, side: int, *, reflect: bool) -> Tensor:
-    """Where in the image each row of a padded one is taken from."""
-    places = torch.arange(part.start, part.stop)
-    return torch.where(places < side, places, 2 * (side - 1) - places if reflect else side - 1)
-
-
-def _wider(part: slice, halo: int, side: int) -> slice:
-    return slice(max(0, part.start - halo), min(side, part.stop + halo))
-
-
-def _cut(part: slice, side: int) -> Iterator[slice]:
-    return (slice(start, min(start + side, part.stop)) for start in range(part.start, part.stop, side))
-
-
-def _scaled(part: slice, scale: int, origin: int = 0) -> slice:
-    return slice(scale * (part.start - origin), scale * (part.stop - origin))
-
-
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)
-
-
-def _up(size: int, multiple_of: int) -> int:
-    return -(-size // multiple_of) * multiple_of
 
 
 def _line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from coresr_eval.report.words import decimals
+from coresr_eval.report.words import decimals, listed
 
 if TYPE_CHECKING:  # statistics imports scipy.stats, which takes a second
     from coresr_eval.statistics import Comparison, Difference
@@ -21,30 +21,40 @@ def sentences(comparison: "Comparison") -> list[dict[str, str]]:
     best = comparison.rows[0].model
     taken = [pair for pair in comparison.pairs if best in (pair.one, pair.other)]
     beaten = [pair for pair in taken if pair.verdict == "different"]
-    found = [_alike(pair, comparison) for pair in taken if pair.verdict != "different"]
+    equal = [pair for pair in taken if pair.verdict == "equivalent"]
+    found = [_equal(best, equal, comparison)] if equal else []
+    found += [_unclear(pair, comparison) for pair in taken if pair.verdict == "not distinguishable"]
     found += [_better(beaten, comparison)] if beaten else []
     rest = [pair for pair in comparison.pairs if pair not in taken and _BASELINE in (pair.one, pair.other)]
     worse = [pair for pair in rest if pair.verdict == "different" and pair.one == _BASELINE]
     found += [_better(worse, comparison)] if worse else []
-    return found + [_alike(pair, comparison) for pair in rest if pair.verdict != "different"]
+    found += [_equal(_BASELINE, [pair], comparison) for pair in rest if pair.verdict == "equivalent"]
+    return found + [_unclear(pair, comparison) for pair in rest if pair.verdict == "not distinguishable"]
 
 
 def _better(pairs: "Sequence[Difference]", comparison: "Comparison") -> dict[str, str]:
     """Of pairs with the same better model."""
     steps = [f"{pair.other} by {amount(abs(pair.difference), comparison)}" for pair in pairs]
-    all_of_them = " and ".join([", ".join(steps[:-1]), steps[-1]] if len(steps) > 1 else steps)
-    text = f"{pairs[0].one} is better than {all_of_them}: more than chance explains on {counted(comparison)}."
+    text = f"{pairs[0].one} is better than {listed(steps)}: more than chance explains on {counted(comparison)}."
     return {"verdict": "different", "text": text}
 
 
-def _alike(pair: "Difference", comparison: "Comparison") -> dict[str, str]:
+def _equal(model: str, pairs: "Sequence[Difference]", comparison: "Comparison") -> dict[str, str]:
+    """Of pairs that all hold `model`."""
+    others = [pair.other if pair.one == model else pair.one for pair in pairs]
+    margin = f"differ by less than {amount(comparison.margin, comparison)}, too little to matter."
+    if len(others) == 1:
+        who = f"{pairs[0].one} and {pairs[0].other} are as good as each other"
+        return {"verdict": "equivalent", "text": f"{who}: on {counted(comparison)} they {margin}"}
+    text = f"{listed(others)} are each as good as {model}: on {counted(comparison)} the two {margin}"
+    return {"verdict": "equivalent", "text": text}
+
+
+def _unclear(pair: "Difference", comparison: "Comparison") -> dict[str, str]:
     images, low, high = counted(comparison), pair.low, pair.high
     if not comparison.higher_is_better:
         low, high = -high, -low
-    if pair.verdict == "equivalent":
-        margin = amount(comparison.margin, comparison)
-        text = f"are as good as each other: on {images} they differ by less than {margin}, too little to matter."
-    elif math.isinf(low) or math.isinf(high):
+    if math.isinf(low) or math.isinf(high):
         text = f"cannot be told apart on {images}, too few to say how far apart they may be."
     elif low > 0:
         steps = f"{amount(low, comparison)} to {amount(high, comparison)}"

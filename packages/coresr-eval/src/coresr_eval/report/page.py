@@ -33,18 +33,21 @@ def write_page(
 ) -> None:
     """One HTML page: verdict, tables, crops, charts, protocol. `summary` is what the function of that name answers.
 
-    The `comparison` of the same scores, where given, puts intervals and letters into the table. All maps of the page
-    share one colour scale, from 0 to a whole number of grey levels of 255 that at most 0.5 % of their pixels exceed.
-    Equal arguments make equal bytes.
+    The `comparison` of the same scores, where given, puts intervals and letters into the table, and of several models
+    says which truly differ. All maps of the page share one colour scale, from 0 to a whole number of grey levels of 255
+    that at most 0.5 % of their pixels exceed. Equal arguments make equal bytes.
     """
     panels, scale = shown(crops)
+    rows = summary["rows"]
     text = render(
         "scores.html",
         title=title,
         summary=summary,
-        guards=guard(summary["rows"]),
+        best=max(rows[1:], key=lambda row: float(row["psnr"]), default=None),
+        guards=guard(rows),
         rated={} if comparison is None else {row.model: row for row in comparison.rows},
         comparison=comparison,
+        sentences=[] if comparison is None else sentences(comparison),
         crops=panels,
         scale=scale,
         charts=_drawn(charts),

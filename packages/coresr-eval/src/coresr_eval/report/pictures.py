@@ -4,8 +4,8 @@ import base64
 import io
 import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,48 +24,50 @@ _STEPS = 64  # colours of maps
 class Crop:
     """What the page shows of one slice: finite float `(y, x)` arrays in [0, 1].
 
-    `bicubic`, `sr` and `hr` are of one size and `lr` is 1/scale of it; ValueError otherwise.
+    All are of one size, and `lr` is 1/scale of it; ValueError otherwise.
     """
 
     core: str
     slice: int
     lr: NDArray[np.floating]
-    bicubic: NDArray[np.floating]
-    sr: NDArray[np.floating]
     hr: NDArray[np.floating]
-    hallucination: NDArray[np.floating] | None = None
-    """SR's detail that LR does not determine, of the size of `hr`, in grey of [0, 1]: `consistency.hallucination`."""
+    images: Mapping[str, NDArray[np.floating]]
+    """Bicubic's, then those of models, by name."""
+    beyond: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    """Of some of these models the detail that LR does not determine, in grey: `consistency.hallucination`."""
 
     def __post_init__(self) -> None:
         where = f"of core {printable(self.core)} slice {self.slice}"
-        size = self.hr.shape
-        for name in ("hr", "sr", "bicubic", "hallucination", "lr"):
-            image = getattr(self, name)
-            if name == "hallucination" and image is None:
-                continue
+        beyond = {f"detail of {name} beyond lr": image for name, image in self.beyond.items()}
+        for name, image in {"hr": self.hr, **self.images, **beyond, "lr": self.lr}.items():
             if image.ndim != 2 or not image.size or not np.isfinite(image).all():
-                raise ValueError(f"{name} {where} must be finite and (y, x), got shape {image.shape}")
-            if name != "lr" and image.shape != size:
-                raise ValueError(f"{name} {where} must be {size} as its hr, got {image.shape}")
-        if size != (self.scale * self.lr.shape[0], self.scale * self.lr.shape[1]):
-            raise ValueError(f"lr {where} must be {size} over a whole scale, got {self.lr.shape}")
+                raise ValueError(f"{printable(name)} {where} must be finite and (y, x), got shape {image.shape}")
+            if name != "lr" and image.shape != self.hr.shape:
+                raise ValueError(f"{printable(name)} {where} must be {self.hr.shape} as its hr, got {image.shape}")
+        if self.hr.shape != (self.scale * self.lr.shape[0], self.scale * self.lr.shape[1]):
+            raise ValueError(f"lr {where} must be {self.hr.shape} over a whole scale, got {self.lr.shape}")
 
     @property
     def scale(self) -> int:
         """HR size over LR size."""
         return int(self.hr.shape[0] // self.lr.shape[0])
 
-    def maps(self) -> dict[str, NDArray[np.float64]]:
-        """Root mean square within each LR pixel, `(y, x)` of `lr`, of both errors and of the hallucination.
+    def errors(self) -> dict[str, NDArray[np.float64]]:
+        """By model the difference from HR, root mean square within each LR pixel, `(y, x)` of `lr`.
 
         Per LR pixel, since the noise of HR, which no model can meet, would hide the structures in anything finer.
         """
-        shown = {"error-bicubic": self.bicubic - self.hr, "error-sr": self.sr - self.hr}
-        if self.hallucination is not None:
-            shown["unsupported"] = self.hallucination
+        return {name: self._per_lr_pixel(image - self.hr) for name, image in self.images.items()}
+
+    def unsupported(self) -> dict[str, NDArray[np.float64]]:
+        """By model the detail that LR does not determine, likewise."""
+        return {name: self._per_lr_pixel(image) for name, image in self.beyond.items()}
+
+    def _per_lr_pixel(self, image: NDArray[np.floating]) -> NDArray[np.float64]:
         (height, width), scale = self.lr.shape, self.scale
-        blocks = {name: of.astype(np.float64).reshape(height, scale, width, scale) for name, of in shown.items()}
-        return {name: np.sqrt(np.square(block).mean(axis=(1, 3))) for name, block in blocks.items()}
+        squares = np.square(image.astype(np.float64)).reshape(height, scale, width, scale)
+        found: NDArray[np.float64] = np.sqrt(squares.mean(axis=(1, 3)))
+        return found
 
 
 def shown(crops: Sequence[Crop]) -> tuple[list[dict[str, object]], dict[str, object]]:
@@ -73,34 +75,35 @@ def shown(crops: Sequence[Crop]) -> tuple[list[dict[str, object]], dict[str, obj
 
     It ends at a whole number of grey levels that at most 0.5 % of the maps' pixels exceed.
     """
-    maps = [crop.maps() for crop in crops]
-    pixels = np.concatenate([image.ravel() for found in maps for image in found.values()] or [np.zeros(1)])
+    maps = [image for crop in crops for found in (crop.errors(), crop.unsupported()) for image in found.values()]
+    pixels = np.concatenate([image.ravel() for image in maps] or [np.zeros(1)])
     top = max(1, math.ceil(float(np.quantile(pixels, 1 - _CLIPPED)) * LEVELS))
     bar = png_data_uri(np.linspace(0, 1, _STEPS)[None], colours=ramp(_STEPS))
     scale = {"top": top, "beyond": float((pixels * LEVELS > top).mean()), "bar": bar}
-    return [_shown(crop, found, top) for crop, found in zip(crops, maps, strict=True)], scale
+    return [_shown(crop, top) for crop in crops], scale
 
 
-def _shown(crop: Crop, maps: dict[str, NDArray[np.float64]], top: int) -> dict[str, object]:
+def _shown(crop: Crop, top: int) -> dict[str, object]:
     low = min(math.floor(float(np.quantile(crop.hr, _CLIPPED)) * LEVELS), LEVELS - 1)
     high = max(math.ceil(float(np.quantile(crop.hr, 1 - _CLIPPED)) * LEVELS), low + 1)
-    panels: list[dict[str, object]] = []
-    for name, image in (("lr", crop.lr), ("bicubic", crop.bicubic), ("sr", crop.sr), ("hr", crop.hr)):
-        picture = png_data_uri(image, window=(low / LEVELS, high / LEVELS))
-        panels.append({"name": name, "picture": picture, "shape": image.shape})
-    for name, image in maps.items():
-        picture = png_data_uri(image, window=(0, top / LEVELS), colours=ramp(_STEPS))
-        whole = LEVELS * float(np.sqrt(np.square(image).mean()))
-        panels.append({"name": name, "picture": picture, "shape": image.shape, "rms": whole})
-    beyond = crop.hallucination is not None
     return {
         "core": crop.core,
         "slice": crop.slice,
         "low": low,
         "high": high,
-        "panels": panels,
-        "unsupported": beyond,
+        "pictures": [
+            {"name": name, "picture": png_data_uri(image, window=(low / LEVELS, high / LEVELS)), "shape": image.shape}
+            for name, image in {"LR": crop.lr, **crop.images, "HR": crop.hr}.items()
+        ],
+        "errors": [_map(name, image, top) for name, image in crop.errors().items()],
+        "unsupported": [_map(name, image, top) for name, image in crop.unsupported().items()],
     }
+
+
+def _map(name: str, image: NDArray[np.float64], top: int) -> dict[str, object]:
+    picture = png_data_uri(image, window=(0, top / LEVELS), colours=ramp(_STEPS))
+    rms = LEVELS * float(np.sqrt(np.square(image).mean()))
+    return {"name": name, "picture": picture, "shape": image.shape, "rms": rms}
 
 
 def png_data_uri(

@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from coresr_eval.guards import contradicts, drifts
 from coresr_eval.protocol import Score
-from coresr_eval.report.words import LEVELS, decimals, in_levels, printable
-
-_DRIFT = 1 / LEVELS  # thresholds are put at whole levels: from here on another one would be due
-_LR_PSNR = 20 * math.log10(LEVELS)  # 48.1 dB, one level RMS: rounding of LR to 8 bits alone makes 0.3
-_BELOW_BICUBIC = 10 * math.log10(2)  # 3.0 dB: contradicts LR with twice the energy of the plainest upscaler
+from coresr_eval.report.words import decimals, in_levels, printable
 
 
 def summary(
@@ -21,7 +18,7 @@ def summary(
     `psnr`, `lr_psnr` and `gain_db` are in dB, `mae` and `drift` in grey of [0, 1]; each is a mean over images, and
     `worst_drift` the drift farthest from 0. The gain is PSNR minus bicubic's PSNR of the same image: 0 where both are
     infinite, None where infinite gains and losses meet. What was not taken of each image is None. Bicubic's row comes
-    first. With `rocks`, the kind of rock of each core, the rows come `per_rock` too.
+    first. With `rocks`, the kind of rock of each core, the rows come `per_rock` too, in their order.
     ValueError without scores, for an image without bicubic, for a score given twice, for a core without its rock.
     """
     if not scores:
@@ -38,8 +35,8 @@ def summary(
 
 
 def _grouped(scores: Sequence[Score], groups: Mapping[str, str]) -> dict[str, list[dict[str, object]]]:
-    names = dict.fromkeys(groups[score.core] for score in scores)
-    return {name: _rows([score for score in scores if groups[score.core] == name]) for name in names}
+    found = {name: [score for score in scores if groups[score.core] == name] for name in dict.fromkeys(groups.values())}
+    return {name: _rows(of) for name, of in found.items() if of}
 
 
 def _rows(scores: Sequence[Score]) -> list[dict[str, object]]:
@@ -72,25 +69,22 @@ def _means(scores: Sequence[Score]) -> dict[str, object]:
 def guard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What PSNR does not show and a petrophysicist must know, one sentence each; `rows` as `summary` gives them.
 
-    Drift: on an image the mean grey moved by more than one level of 255. Porosity is read off at a threshold, which
-    stands at a whole level: with such a drift the same threshold no longer parts the same rock.
-    Contradiction: SR, degraded as LR was made, is off LR by more than one level RMS (48.1 dB), and by 3 dB more than
-    bicubic, that is with twice its energy. Less than a level may be rounding, and bicubic adds no detail of its own.
+    The bounds and their reasons are those of `guards`; drift is that of the worst image.
     """
     sentences = []
-    base = rows[0]["lr_psnr"]
+    base = rows[0]
     for row in rows:
         model, drift, consistent = row["model"], row["worst_drift"], row["lr_psnr"]
-        if drift is not None and abs(drift) > _DRIFT:
+        if drift is not None and drifts(drift, base["worst_drift"] or 0.0):
             levels = in_levels(drift, 1, signed=True)
             sentences.append(
                 f"{model} shifts the mean grey level, by {levels} of 255 on its worst image: a threshold fixed on "
                 "HR parts other pixels in SR, so hold its porosity against HR's with care."
             )
-        if None not in (consistent, base) and consistent < min(_LR_PSNR, base - _BELOW_BICUBIC):
+        if None not in (consistent, base["lr_psnr"]) and contradicts(consistent, base["lr_psnr"]):
             sentences.append(
                 f"{model} contradicts its input: degraded again as LR was made, it matches LR with "
-                f"{decimals(consistent, 1)} dB, bicubic with {decimals(base, 1)} dB. It has invented or moved "
-                "structures, or removed noise that LR holds."
+                f"{decimals(consistent, 1)} dB, bicubic with {decimals(base['lr_psnr'], 1)} dB. It has invented or "
+                "moved structures, or removed noise that LR holds."
             )
     return sentences

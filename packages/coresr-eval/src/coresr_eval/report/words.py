@@ -6,6 +6,7 @@ folder is written `~`.
 
 import os
 import re
+from collections.abc import Sequence
 from unicodedata import normalize
 
 LEVELS = 255
@@ -72,3 +73,12 @@ def percent(share: float) -> str:
     '95 %'
     """
     return f"{100 * share:g} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence holds them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -8,11 +8,14 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coresr_eval.protocol import Score
 from coresr_eval.report.rows import guard
-from coresr_eval.report.words import cell, decimals, homeless, in_levels, unmarked
+from coresr_eval.report.words import cell, decimals, homeless, in_levels, percent, unmarked
+
+if TYPE_CHECKING:  # statistics imports scipy.stats, which takes a second
+    from coresr_eval.statistics import Comparison, Row
 
 _COLUMNS = ("model", "core", "slice", "psnr", "ssim", "mae", "lr_psnr", "drift")
 
@@ -53,18 +56,32 @@ def _finite(value: object) -> object:
     return homeless(value) if isinstance(value, str) else value
 
 
-def write_markdown(path: Path, summary: Mapping[str, Any]) -> None:
-    """The rows of `summary` as a table for a README, an issue or a notebook, what guards them, and the protocol."""
-    head = ("model", "images", "PSNR (dB)", "SSIM", "gain over bicubic (dB)", "MAE (levels of 255)")
+def write_markdown(path: Path, summary: Mapping[str, Any], comparison: "Comparison | None" = None) -> None:
+    """The rows of `summary` as a table for a README, an issue or a notebook, what guards them, and the protocol.
+
+    A `comparison` of the same scores adds the intervals of gains, and letters that models share unless they differ.
+    """
+    rated = {} if comparison is None else {row.model: row for row in comparison.rows}
+    head = ["model", "images", "PSNR (dB)", "SSIM", "gain over bicubic (dB)", "MAE (levels of 255)"]
+    head += [f"{percent(comparison.level)} interval of the gain", "letters"] if comparison else []
     lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
     for row in summary["rows"]:
         gain = decimals(row["gain_db"], 2, signed=True) if "gain_db" in row else "–"
-        numbers = (decimals(row["psnr"], 2), decimals(row["ssim"], 4), gain, in_levels(row["mae"], 2))
-        lines.append(_line([unmarked(row["model"]), str(row["n"]), *numbers]))
+        cells = [unmarked(row["model"]), str(row["n"]), decimals(row["psnr"], 2), decimals(row["ssim"], 4), gain]
+        lines.append(_line([*cells, in_levels(row["mae"], 2), *_judged(rated.get(row["model"]))]))
     lines += [f"\nCaution: {unmarked(sentence)}" for sentence in guard(summary["rows"])]
+    if comparison:
+        lines.append(f"\n{unmarked(' '.join(comparison.notes))}")
     terms = (f"{unmarked(key.replace('_', ' '))} {unmarked(str(term))}" for key, term in summary["protocol"].items())
     lines.append("\nProtocol: " + "; ".join(terms) + ". Tables may be compared only if theirs are equal.")
     write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def _judged(row: "Row | None") -> list[str]:
+    if row is None:
+        return []
+    ends = [decimals(end, 2, signed=True) for end in (row.gain_low, row.gain_high)]
+    return ["–" if row.model == "bicubic" else " to ".join(ends), row.letters]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -2,18 +2,18 @@
 document.documentElement.classList.add("scripted");
 for (const box of document.querySelectorAll(".compare")) {
   const stage = box.querySelector(".stage"), range = stage.querySelector("input"), tags = stage.querySelectorAll("span");
+  const sides = box.querySelectorAll("select"), figures = box.parentElement.querySelectorAll(".pictures figure");
   const images = [0, 1].map(() => stage.insertBefore(new Image(), range));
-  const names = ["", ""];
   const cut = () => {
     stage.style.setProperty("--cut", range.value + "%");
-    range.setAttribute("aria-valuetext", `${range.value} % ${names[0]}, ${100 - range.value} % ${names[1]}`);
+    range.setAttribute("aria-valuetext", `${range.value} % ${tags[0].textContent}, ${100 - range.value} % ${tags[1].textContent}`);
   };
   const choose = () => {
-    box.querySelector("input:checked").value.split(" ").forEach((name, i) => {
-      const figure = box.parentElement.querySelector("figure." + name), source = figure.querySelector("img");
+    sides.forEach((side, i) => {
+      const source = figures[side.value].querySelector("img");
       images[i].src = source.src;
       images[i].alt = source.alt;
-      tags[i].textContent = names[i] = figure.querySelector("b").textContent;
+      tags[i].textContent = figures[side.value].querySelector("b").textContent;
     });
     cut();
   };

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from coresr_models.build import MODELS, ModelSpec, build
-from coresr_models.cli import Commands, UsageError
+from coresr_models.cli import Commands, UsageError, whole
 from coresr_models.commands.settings import add_set, settings
 from coresr_models.macs import macs_at, macs_on_meta
 
@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
     """Declare the command."""
     show = commands.add_parser("list", help="print the networks with parameters, multiply-adds and papers")
     show.add_argument("names", nargs="*", metavar="NAME", help="of networks (default all)")
-    show.add_argument("--scale", type=int, default=2)
-    show.add_argument("--channels", type=int, default=1)
+    show.add_argument("--scale", type=whole(1), default=2)
+    show.add_argument("--channels", type=whole(1), default=1)
     show.add_argument("--size", type=_size, default=SIZE, metavar="WxH", help="of the HR image (default 1280x720)")
     add_set(show, "an argument of every network that has it: global_residual=none, say")
     show.add_argument("--check", action="store_true", help="count by fvcore, too, and stop where it differs; slow")
