@@ -216,6 +216,7 @@ def test_the_protocol_says_everything_beside_its_numbers_and_cannot_be_changed()
         "degradation": "bicubic",
         "grey": "uint8, 0 → 0, 255 → 1",
         "self_ensemble": False,
+        "back_project": False,
         "tile": None,
         "convention": "coresr",
         "data_range": 1.0,
@@ -292,7 +293,7 @@ def test_images_that_are_projected_back_give_their_lr_back_but_for_bicubics() ->
 
     one = replace(pair(), operator=shrink, pinv=nearest)
     protocol = Protocol(scale=2, shave=2, degradation="mean", grey="", back_project=True)
-    noisy = {name: lambda lr: nearest(lr) + 0.1 * torch.randn(1, 1, 10, 12) for name in ("bicubic", "net")}
+    noisy = {name: lambda lr: nearest(lr) + 0.1 * torch.randn(1, 1, 20, 24) for name in ("bicubic", "net")}
     (scored,) = score(noisy, [one], protocol)
     apart = {name: (shrink(image[None, None])[0, 0] - one.lr).abs().max() for name, image in scored.images.items()}
     assert apart["net"] < 1e-6

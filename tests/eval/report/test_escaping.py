@@ -14,7 +14,7 @@ from tests.eval.report.making import Make, chart, comparison
 
 TAGS = (
     "html head meta title style body main footer h1 h2 h3 p b strong br div span section figure figcaption img "
-    "table caption thead tbody tfoot tr th td ul li fieldset legend label select option script"
+    "table caption thead tbody tfoot tr th td ul li fieldset legend label select option input script"
 )
 DRAWN = "svg g defs path use text clippath rect title line circle"
 ATTRIBUTES = (

@@ -61,7 +61,13 @@ def assembled(run: Run, network: Network, accelerator: Accelerator) -> Assembled
 
 def refuse_misfits(run: Run) -> None:
     """ConfigError for critics that the patch does not suit, and for optimizers that do not suit a net."""
-    scale = int(run.model.arguments["scale"])
+    scale, channels = int(run.model.arguments["scale"]), run.model.arguments["channels"]
+    specs = {"supervised": (), "gan": (run.gan.critic,), "cyclegan": (run.gan.critic, run.cycle.critic)}[run.recipe]
+    for spec in specs:
+        if spec.arguments["channels"] != channels:
+            raise ConfigError(
+                f"channels of a critic must be {channels}, the network's, got {spec.arguments['channels']}"
+            )
     with torch.device("meta"):
         others = _others(run, torch.device("meta"))
         for one in others.values():
@@ -83,7 +89,7 @@ def _wanted(critic: nn.Module) -> str:
     if hasattr(critic, "size"):
         return f"{critic.size}"
     least, multiple = critic.smallest, critic.multiple_of
-    return f"{least} or more" if multiple == 1 else f"a multiple of {multiple}"
+    return f"{least} or more" if multiple == 1 else f"{least} or more, a multiple of {multiple},"
 
 
 def _others(run: Run, device: torch.device) -> dict[str, nn.Module]:

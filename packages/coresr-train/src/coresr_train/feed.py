@@ -19,6 +19,7 @@ from coresr_data.intensity import to_unit
 from coresr_models import build
 from coresr_train.assembly import refuse_misfits as refuse_misfit_critics
 from coresr_train.losses import refuse_misfits as refuse_misfit_losses
+from coresr_train.losses import refuse_missing as refuse_missing_weights
 from coresr_train.machine import share_of_cores
 from coresr_train.measuring import has_pairs
 from coresr_train.optim import optimizer
@@ -65,6 +66,7 @@ def refuse_misfits(run: Run, store: Store, processes: int) -> None:
     if data.patch % multiple:
         raise ConfigError(f"data.patch must be a multiple of {multiple} for this network, got {data.patch}")
     refuse_misfit_losses(run.loss, data.patch)
+    refuse_missing_weights(run.loss)
     refuse_misfit_critics(run)
     patches(run, store)
     _refuse_missing(run, store)

@@ -2,10 +2,13 @@
 
 RUN/run.toml              the resolved settings
 RUN/metrics.jsonl         every logged step and every validation
-RUN/events.jsonl          what was odd on the way: spikes of the loss, gradients that are not finite
+RUN/events.jsonl          what was odd on the way: spikes of the loss, critics that have won or died,
+                          gradients that are not finite
 RUN/best.safetensors      averaged weights of the best validation, and best.json: which that was
 RUN/last.safetensors      averaged weights of the last one
 RUN/checkpoints/<step>/   what a resume needs
+RUN/first/                the run folder of what is learnt first, where a run has two stages
+RUN/rock.safetensors      features that were learnt from the training slices, for the perceptual loss
 """
 
 import json

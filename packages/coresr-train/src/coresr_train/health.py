@@ -15,7 +15,7 @@ ROWS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collapse:
-    """Something that has gone wrong for a hundred steps."""
+    """Something that has been wrong for `ROWS` logged rows."""
 
     critic: str
     """The phase, and which of its critics: "d", "d_hr"."""

@@ -14,7 +14,6 @@ OPERATIONAL = (
     "out",
     "resume",
     "save_every",
-    "start",  # the weights are beyond it
     "tracking",
 )
 """Settings, or groups of them, that change nothing of what is learnt; all others are what the run is."""

@@ -44,8 +44,8 @@ def fit(
 
     `optimizers` are keyed by phase, `averages` by net. `learning_rate` maps the step (from 0) to its rate. A batch
     passes in `parts` one after the other and makes one step all the same. The random numbers of a step are torch's,
-    keyed by seed, step and process. A step that overflows float16 is repeated with a smaller scale.
-    FloatingPointError, before the weights move, where a gradient is not finite.
+    keyed by seed, step and process. A phase that overflows float16 is repeated with a smaller scale.
+    FloatingPointError, before the weights of that phase move, where a gradient is not finite.
     """
     bare = {name: accelerator.unwrap_model(net) for name, net in recipe.nets.items()}
     for step, batch in enumerate(batches, first_step):

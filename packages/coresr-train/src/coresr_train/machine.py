@@ -25,7 +25,7 @@ def start(run: Run) -> Accelerator:
         cpu=on_cpu,
         mixed_precision="no" if precision == "fp32" else precision,
         kwargs_handlers=[
-            # the buffers are constants; sending a lone channels-last one at every forward also fails in torch 2.13
+            # buffers are constants, or each process's own; sending a lone channels-last one also fails in torch 2.13
             DistributedDataParallelKwargs(broadcast_buffers=False),
             # the main process validates alone while the others wait; NCCL's own patience is ten minutes
             InitProcessGroupKwargs(timeout=timedelta(hours=1)),

@@ -16,11 +16,15 @@ from coresr_eval.spectrum import radial_power, spectral_distance
 
 Upscale = Callable[[Tensor], Tensor]
 
+SIDE = 512
+"""Pixels of a slice, at most, whose spectrum stands for it: of large slices not all are held at once."""
+
 
 def against_hr(upscale: Upscale, pairs: Iterable[Pair], protocol: Protocol) -> dict[str, float]:
     """Means over the pairs: psnr, ssim, drift from HR, lr_psnr where it is known how LR was made, spectrum_db.
 
-    `spectrum_db` is the distance of SR's power spectrum from HR's, of slices without a mask.
+    `spectrum_db` is the distance of SR's power spectrum from HR's, of slices without a mask. NaN where no pair can be
+    scored.
     """
     found: dict[str, list[float]] = {"psnr": [], "ssim": [], "drift": [], "lr_psnr": [], "spectrum_db": []}
     for one in score({"": upscale}, pairs, protocol):
@@ -31,13 +35,15 @@ def against_hr(upscale: Upscale, pairs: Iterable[Pair], protocol: Protocol) -> d
         found["lr_psnr"] += [] if scores.lr_psnr is None else [scores.lr_psnr]
         if one.pair.mask is None:
             found["spectrum_db"].append(float(spectral_distance(sr[None, None], one.pair.hr[None, None])))
-    return {name: mean(values) for name, values in found.items() if values}
+    sometimes = ("lr_psnr", "spectrum_db")
+    return {name: mean(values) for name, values in found.items() if values or name not in sometimes}
 
 
 def without_hr(upscale: Upscale, lr: Iterable[Tensor], hr: Iterable[Tensor], scale: int) -> dict[str, float]:
-    """What SR of LR slices `(h, w)` that have no HR must hold: lr_psnr under bicubic, drift from LR, spectrum_db.
+    """What SR of LR slices `(h, w)` that have no HR must hold: lr_psnr under bicubic, drift from LR, mean_spectrum_db.
 
-    `spectrum_db` compares with slices `(y, x)` of HR of another place: the mean power of both over the same square.
+    The latter compares with slices `(y, x)` of HR of another place: the mean power of all of both over the same square,
+    from the middles of the slices. Smaller than the `spectrum_db` of pairs, for what is particular to a slice is gone.
     """
     consistency, drifts, images = [], [], []
     for image in lr:
@@ -47,9 +53,11 @@ def without_hr(upscale: Upscale, lr: Iterable[Tensor], hr: Iterable[Tensor], sca
         shrunk = resizing(sr.shape[-2], sr.shape[-1], 1 / scale)
         consistency.append(float(lr_psnr(sr, image[None, None], shrunk.forward, data_range=1.0)))
         drifts.append(float(drift(sr, image[None, None])))
-        images.append(sr[0, 0])
+        images.append(_middle(sr[0, 0], min(*sr.shape[-2:], SIDE)))
     found = {"lr_psnr": mean(consistency), "drift": mean(drifts)}
-    return found | ({"spectrum_db": _distance(images, list(hr))} if images else {})
+    return found | (
+        {"mean_spectrum_db": _distance(images, [_middle(one, min(*one.shape, SIDE)) for one in hr])} if images else {}
+    )
 
 
 def slices(store: Store, image: Literal["lr", "hr"], *, most: int) -> Iterator[Tensor]:
@@ -83,6 +91,8 @@ def said(scores: Mapping[str, float]) -> str:
     parts.append(f"drift {scores['drift']:+.4f}")
     if "spectrum_db" in scores:
         parts.append(f"spectrum {scores['spectrum_db']:.2f} dB off")
+    if "mean_spectrum_db" in scores:
+        parts.append(f"mean spectrum {scores['mean_spectrum_db']:.2f} dB off that of HR")
     return ", ".join(parts)
 
 

@@ -46,7 +46,8 @@ class ImagePool:
 
     def tensors(self) -> dict[str, Tensor]:
         """The images kept, `(n, c, h, w)` or none, and the state of the random numbers."""
-        images = torch.stack(self._images) if self._images else torch.empty(0)
+        # those of a checkpoint are on the CPU still, newer ones are not
+        images = torch.stack([image.cpu() for image in self._images]) if self._images else torch.empty(0)
         return {"images": images, "generator": self._generator.get_state()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

@@ -32,7 +32,8 @@ class Progress:
         self._batch, self._length, self._accelerator = run.data.batch, length, accelerator
         self._trackers = trackers
         self._metrics, self._events = Path(run.out) / METRICS, Path(run.out) / EVENTS
-        self._spikes, self._health = Spikes(), Health()
+        self._spikes: dict[str, Spikes] = {}
+        self._health = Health()
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._losses: set[str] = set()
@@ -98,7 +99,7 @@ class Progress:
             "counts": self._counts,
             "losses": sorted(self._losses),
             "sums": gather_object([mine]),
-            "spikes": self._spikes.state(),
+            "spikes": {phase: spikes.state() for phase, spikes in self._spikes.items()},
             "health": self._health.state(),
         }
 
@@ -109,16 +110,19 @@ class Progress:
         self._sums = {name: torch.tensor(value, device=self._accelerator.device) for name, value in here.items()}
         self._counts, self._losses = dict(state["counts"]), set(state["losses"])
         self._summed, self.done = int(state["summed"]), int(state["done"])
-        self._spikes.restore(state["spikes"])
+        for phase, seen in state["spikes"].items():
+            self._spikes.setdefault(phase, Spikes()).restore(seen)
         self._health.restore(state["health"])
 
     def _look_for_a_spike(self, step: Step) -> None:
-        """Record a loss of this process far above those before; nothing is skipped for it."""
-        loss = float(sum(step.terms.values()))
-        if self._spikes.is_spike(loss):
-            tracking.append(self._events, "spike", {"step": step.number, "loss": loss, **self._samples(step.number)})
+        """Record a loss of this process far above those of its phase before; nothing is skipped for it."""
+        for phase in dict.fromkeys(name.partition("/")[0] for name in step.terms):
+            loss = float(sum(value for name, value in step.terms.items() if name.startswith(f"{phase}/")))
+            if self._spikes.setdefault(phase, Spikes()).is_spike(loss):
+                where = {"step": step.number, "phase": phase, **self._samples(step.number)}
+                tracking.append(self._events, "spike", {**where, "loss": loss})
 
-    def _samples(self, step: int) -> dict[str, int]:
+    def _samples(self, step: int) -> dict[str, float | int | str | None]:
         """Those of a step, from 1; a sample is a function of its number and the seed."""
         return {"first_sample": (step - 1) * self._batch, "last_sample": step * self._batch - 1}
 

@@ -86,8 +86,10 @@ def _train(run: Run, preset: str, accelerator: Accelerator) -> tuple[Path, bool]
             config.write_toml(out / SETTINGS, about["run"])
         run = feed.normalised(run, store)
         if has_first(run):
-            if saved is None and _train(first_run(run, out), f"{preset}_{FIRST}", accelerator)[1]:
-                return out, True
+            if saved is None:
+                if _train(first_run(run, out), f"{preset}_{FIRST}", accelerator)[1]:
+                    return out, True
+                accelerator.free_memory()  # it holds every net and optimizer that it ever prepared
             run = second_run(run, out)
         return out, _go_on(run, store, samples, about=about, saved=saved, accelerator=accelerator)
 

@@ -13,7 +13,7 @@ from typing import Any
 from coresr_models import Network, build, load
 from coresr_models.checkpoint import sha256
 from coresr_models.transfer import transfer
-from coresr_train.settings import ConfigError, Loss, Optim, Run
+from coresr_train.settings import ConfigError, Gan, Loss, Optim, Run
 
 FIRST = "first"
 FASTER_SCALE = 4.0
@@ -33,9 +33,14 @@ def first_run(run: Run, out: Path) -> Run:
     if run.first_scale:
         model = replace(run.model, arguments={**run.model.arguments, "scale": run.first_scale})
         return replace(first, model=model, optim=_faster(run, FASTER_SCALE))
-    validation = replace(run.validation, metric="psnr")
+    plain = run.validation.metric == "last"
     return replace(
-        first, recipe="supervised", loss=Loss(l1=1.0), optim=_faster(run, FASTER_ALONE), validation=validation
+        first,
+        recipe="supervised",
+        loss=Loss(l1=1.0),
+        gan=Gan(),
+        optim=_faster(run, FASTER_ALONE),
+        validation=replace(run.validation, metric="psnr") if plain else run.validation,
     )
 
 

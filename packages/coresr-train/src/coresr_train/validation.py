@@ -57,7 +57,7 @@ class Judge:
         self._patience = Patience(run.validation.patience, run.validation.min_delta)
         self._skip = Bicubic(scale=store.scale).to(accelerator.device)
         self._paired = run.recipe != "cyclegan" or measuring.has_pairs(store)
-        self._bicubic = self._scores(self._skip) if accelerator.is_main_process else {}
+        self._bicubic = (self._scores(self._skip) or {}) if accelerator.is_main_process else {}
         self._best = ""
         self._flags: list[str] = []
         self.best_step = 0
@@ -65,14 +65,15 @@ class Judge:
 
     def __call__(self, step: int, seconds: float) -> str | None:
         """Validate and save; the line to print, or None where the run was asked to stop meanwhile."""
-        heard: list[dict[str, float]] = [{}]
+        heard: list[dict[str, float] | None] = [None]
         if self._accelerator.is_main_process:
             scores = self._scores(_upscaler(self._network.eval()))
-            gain = {"gain_db": scores["psnr"] - self._bicubic["psnr"]} if "psnr" in scores else {}
-            heard = [{"step": step, "seconds": seconds, **scores, **gain} if scores else {}]
+            if scores is not None:
+                gain = {"gain_db": scores["psnr"] - self._bicubic["psnr"]} if "psnr" in scores else {}
+                heard = [{"step": step, "seconds": seconds, **scores, **gain}]
         broadcast_object_list(heard)
         scores = heard[0]
-        if not scores:
+        if scores is None:
             return None
         metric = self._run.validation.metric
         is_best = metric == "last" or self._patience.is_best(scores[metric])
@@ -115,13 +116,13 @@ class Judge:
         except (OSError, ValueError, KeyError, TypeError):
             return 0
 
-    def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Means over the slices; nothing where the run was asked to stop before the last of them."""
+    def _scores(self, upscale: Callable[[Tensor], Tensor]) -> dict[str, float] | None:
+        """Means over the slices; None where the run was asked to stop before the last of them."""
         if self._paired:
             found = measuring.against_hr(upscale, self._pairs(), self._protocol)
         else:
             found = measuring.without_hr(upscale, self._slices("lr"), self._slices("hr"), self._store.scale)
-        return {} if self._interrupts.asked else found
+        return None if self._interrupts.asked else found
 
     def _flagged(self, scores: Mapping[str, float]) -> list[str]:
         """What the guards say; the main process alone knows bicubic's scores, and prints."""

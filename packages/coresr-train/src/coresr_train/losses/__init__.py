@@ -4,7 +4,7 @@ Shapes must match exactly: broadcasting a prediction against its target is a bug
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,6 +31,7 @@ __all__ = [
     "msssim_window",
     "perceptual",
     "refuse_misfits",
+    "refuse_missing",
     "ssim",
     "ssim_window",
     "tv",
@@ -86,6 +87,12 @@ def chosen(loss: Loss, device: torch.device) -> dict[str, Term]:
     """
     used = {name: weight for name, weight in loss.weights().items() if weight > 0}
     return {name: Term(weight=weight, of=LOSSES[name](loss, device)) for name, weight in used.items()}
+
+
+def refuse_missing(loss: Loss) -> None:
+    """What `chosen` raises for weights that are not there, without what a run learns for itself."""
+    learnt = loss.features == "rock" and not loss.feature_weights
+    chosen(replace(loss, perceptual=0.0) if learnt else loss, torch.device("cpu"))
 
 
 def refuse_misfits(loss: Loss, patch: int) -> None:

@@ -5,7 +5,7 @@ loss takes images of one size; here fixed operators stand between the two, `shri
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,6 +16,7 @@ from coresr_train.losses.adversarial import Objective, accuracy, spread
 from coresr_train.losses.pixels import l1
 from coresr_train.pool import ImagePool
 from coresr_train.recipe import Batch, Nets, Phase, Recipe, Scratch
+from coresr_train.recipes.gan import refuse_both, that_ever_come
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -76,25 +77,20 @@ def cyclegan(
     >>> [phase.name for phase in recipe.phases], list(recipe.memories)
     (['g', 'd'], ['pool_hr', 'pool_lr'])
     """
+    refuse_both(after, head_start)
     pools = {side: ImagePool(pool, seed=key(seed, number)) for number, side in enumerate(MAKERS)}
     game = _Game(objective=objective, shrink=shrink, enlarge=enlarge, weights=weights, pools=pools)
     moves = partial(Phase, name="g", trains=("up", "down"))
-    alone = (moves(loss=game.faithful, after=head_start, until=after),) if after > head_start else ()
+    critics = Phase(name="d", trains=("d_hr", "d_lr"), loss=game.telling, watch=game.seen, rate=rate)
+    phases = (
+        moves(loss=game.faithful, until=after),
+        moves(loss=game.pleasing, after=after + head_start),
+        replace(critics, until=head_start),
+        replace(critics, after=after + head_start, every=every),
+    )
     return Recipe(
         nets={"up": up, "down": down, "d_hr": d_hr, "d_lr": d_lr},
-        phases=(
-            *alone,
-            moves(loss=game.pleasing, after=max(head_start, after)),
-            Phase(
-                name="d",
-                trains=("d_hr", "d_lr"),
-                loss=game.telling,
-                watch=game.seen,
-                rate=rate,
-                after=after,
-                every=every,
-            ),
-        ),
+        phases=that_ever_come(phases),
         memories={f"pool_{side}": one for side, one in pools.items()},
     )
 

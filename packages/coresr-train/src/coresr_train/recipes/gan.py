@@ -1,6 +1,7 @@
 """A network learns from aligned pairs, and from a critic that learns to tell its images from HR (ESRGAN)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -28,25 +29,41 @@ def gan(
     """Two nets, two phases: "g" moves the generator on the terms and `weight` times its verdict, "d" the critic.
 
     First g, then d on the same images, which the critic sees anew and which have no way back to the generator (Wang et
-    al. 2018, ESRGAN, arXiv 1809.00219). The critic begins after `after` steps and takes part in one of `every`; before
-    it begins nobody asks it. The generator begins after `head_start` steps. `rate` is the critic's learning rate as a
-    multiple of the run's. ValueError for no term: a critic does not say which rock it was.
+    al. 2018, ESRGAN, arXiv 1809.00219). The critic begins after `after` steps, before which nobody asks it, and takes
+    part in one of `every`; or it takes `head_start` steps before the generator's first. `rate` is the critic's learning
+    rate as a multiple of the run's. ValueError for no term, for a critic does not say which rock it was, and for both
+    `after` and `head_start`.
     """
     if not terms:
         raise ValueError("terms must be one or more, got none; give one weight of loss above 0")
+    refuse_both(after, head_start)
     moves = partial(Phase, name="g", trains=(GENERATOR,))
     pleased = partial(_pleased, terms=terms, objective=objective, weight=weight)
-    told = partial(_told, objective=objective)
-    seen = partial(_seen, objective=objective)
-    alone = (moves(loss=partial(_faithful, terms=terms), after=head_start, until=after),) if after > head_start else ()
-    return Recipe(
-        nets={GENERATOR: generator, DISCRIMINATOR: discriminator},
-        phases=(
-            *alone,
-            moves(loss=pleased, after=max(head_start, after)),
-            Phase(name="d", trains=(DISCRIMINATOR,), loss=told, watch=seen, rate=rate, after=after, every=every),
-        ),
+    critic = Phase(
+        name="d",
+        trains=(DISCRIMINATOR,),
+        loss=partial(_told, objective=objective),
+        watch=partial(_seen, objective=objective),
+        rate=rate,
     )
+    phases = (
+        moves(loss=partial(_faithful, terms=terms), until=after),
+        moves(loss=pleased, after=after + head_start),
+        replace(critic, until=head_start),
+        replace(critic, after=after + head_start, every=every),
+    )
+    return Recipe(nets={GENERATOR: generator, DISCRIMINATOR: discriminator}, phases=that_ever_come(phases))
+
+
+def that_ever_come(phases: Iterable[Phase]) -> tuple[Phase, ...]:
+    """Without those that are over before the first step."""
+    return tuple(phase for phase in phases if phase.until != 0)
+
+
+def refuse_both(after: int, head_start: int) -> None:
+    """ValueError for steps before the critic's first and before the generator's."""
+    if after and head_start:
+        raise ValueError(f"after or head_start must be 0, got {after} and {head_start}: one of the two nets is first")
 
 
 def _faithful(nets: Nets, batch: Batch, scratch: Scratch, *, terms: Mapping[str, Term]) -> dict[str, Tensor]:

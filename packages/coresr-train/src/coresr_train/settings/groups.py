@@ -69,7 +69,7 @@ class Loss:
     fft: NotNegative = 0.0
     """L1 between the spectra of SR and HR."""
     perceptual: NotNegative = 0.0
-    """L1 between the features of SR and HR in a network that knows photographs."""
+    """L1 between the features of SR and HR in a network that knows photographs, or rock."""
     lpips: NotNegative = 0.0
     """Learned perceptual distance (VGG16); needs the package lpips, without what it depends on."""
     features: Literal["vgg19", "vgg19_esrgan", "vgg19_realesrgan", "efficientnet_lite0", "rock"] = "vgg19"
@@ -98,20 +98,21 @@ class Gan:
 
     objective: Objective = "relativistic"
     weight: Positive = 5e-3
-    """Of the adversarial term in the generator's loss."""
+    """Of the adversarial term in the generator's loss: ESRGAN's; CycleGAN's is 1."""
     critic: ModelSpec = field(default_factory=lambda: _critic("unet_sn", width=16))
-    """Of HR: unet_sn, vgg (of patches of its `size`) or patchgan."""
+    """Of HR: unet_sn, vgg (of patches of its `size`) or patchgan; another kind than the preset's, and its arguments, by
+    --config. Batch norms of vgg and of patchgan's norm "batch" are of each process's own images."""
     rate: Positive = 1.0
     """The critics' learning rate, as a multiple of the generators'."""
     after: Count = 0
-    """Steps before the critic's first."""
+    """Steps before the critic's first, from the end of the first stage; the generator hears nobody meanwhile."""
     every: Natural = 1
     """The critic moves in one of so many steps."""
     head_start: Count = 0
-    """Steps that the critic takes before the generator's first."""
+    """Steps that the critic takes before the generator's first, from the end of the first stage."""
     first: BelowOne = 0.5
-    """Share of the length in which the generator learns by L1 alone, without a critic; the GAN starts from there. Not
-    with `start`, nor with cyclegan."""
+    """Share of the length in which the generator learns by L1 alone, without a critic; the GAN starts from the best of
+    it. Left out with `start`, and in cyclegan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A whole run, and everything that can be wrong with it."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, ClassVar
@@ -123,17 +124,37 @@ def _misfits(run: Run) -> Iterator[str]:
         changed = [name for name in ("jitter", "cutblur", "mixup") if getattr(run.data, name)]
         if changed:
             yield f"data must be without {', '.join(changed)} in cyclegan, which has no pairs; put them to 0"
+        if run.optim.optimizer == "muon":
+            yield "optim.optimizer must be another than muon in cyclegan, whose two networks it would take for one"
     elif not used:
         yield "one weight of loss must be positive, got none"
-    if run.recipe == "supervised":
-        return
-    if run.optim.accumulate > 1 and run.gan.objective == "relativistic":
+    unread = {"supervised": ("gan", "cycle"), "gan": ("cycle",), "cyclegan": ()}[run.recipe]
+    for group, plain in (("gan", Gan()), ("cycle", Cycle())):
+        if group in unread and getattr(run, group) != plain:
+            yield f"{group} must be left as it is where recipe is {run.recipe}, which does not read it"
+    if run.recipe != "supervised":
+        yield from _unplayable(run)
+
+
+def _unplayable(run: Run) -> Iterator[str]:
+    """Settings with which critics do not do what they say."""
+    gan, parts = run.gan, run.optim.accumulate
+    if parts > 1 and gan.objective == "relativistic":
         yield (
             "optim.accumulate must be 1 with the relativistic objective, which compares with the mean of the whole "
-            f"batch, got {run.optim.accumulate}; take vanilla, hinge or lsgan"
+            f"batch, got {parts}; take vanilla, hinge or lsgan"
         )
+    critics = [gan.critic, *([run.cycle.critic] if run.recipe == "cyclegan" else [])]
+    if parts > 1 and any(one.name == "vgg" or one.arguments.get("norm") == "batch" for one in critics):
+        yield f"optim.accumulate must be 1 with batch norms in a critic, got {parts}; take unet_sn, or another norm"
     if run.first_scale:
         yield f"first_scale must be 0 with {run.recipe}, got {run.first_scale}; start from a network of that scale"
+    if gan.after and gan.head_start:
+        yield f"gan.after or gan.head_start must be 0, got {gan.after} and {gan.head_start}: one net is first"
+    first = gan.first if run.recipe == "gan" and not run.start else 0.0
+    for name in ("after", "head_start"):
+        if run.steps is not None and getattr(gan, name) >= (left := run.steps - math.ceil(run.steps * first)):
+            yield f"gan.{name} must be below the {left} steps of the game, got {getattr(gan, name)}"
 
 
 def read(values: Mapping[str, Any]) -> Run:
