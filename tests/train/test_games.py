@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from coresr_data import prepare
 from coresr_data.formats.images import write_slice
 from coresr_models import CRITICS, ModelSpec, complete, load
+from coresr_models.checkpoint import sha256
 from coresr_train import checkpoints
 from coresr_train.run import train
 from coresr_train.settings import ConfigError, Cycle, Data, Gan, Loss, Optim, Run, Validation
+from coresr_train.stages import first_run
 from tests.train.crashing import child, ended
 from tests.train.test_crashes import pair
 from tests.train.test_resuming import digest, record, stopped_after
@@ -167,6 +169,16 @@ def test_two_processes_play_the_game_of_one(which: str, request: pytest.FixtureR
             "the critic of HR 64 pixels",
         ),
         ({"gan": Gan(critic=ModelSpec(name="unet"))}, "critic: model must be one of patchgan"),
+        ({"gan": Gan(critic=critic(channels=3))}, "channels of a critic must be 1, the network's, got 3"),
+        ({"gan": Gan(after=1, head_start=1)}, r"gan\.after or gan\.head_start must be 0, got 1 and 1"),
+        ({"gan": Gan(head_start=12)}, r"gan\.head_start must be below the 12 steps of the game, got 12"),
+        ({"gan": Gan(after=30, first=0.0)}, r"gan\.after must be below the 24 steps"),
+        ({"cycle": Cycle(pool=3)}, "cycle must be left as it is where recipe is gan"),
+        ({"recipe": "supervised"}, "gan must be left as it is where recipe is supervised"),
+        (
+            {"gan": Gan(objective="hinge", critic=critic(norm="batch")), "optim": Optim(accumulate=2)},
+            r"optim\.accumulate must be 1 with batch norms in a critic, got 2",
+        ),
     ],
 )
 def test_what_cannot_be_played_is_refused_before_there_is_a_folder(
@@ -177,6 +189,51 @@ def test_what_cannot_be_played_is_refused_before_there_is_a_folder(
     with pytest.raises(ConfigError, match=said):
         train(run)
     assert not Path(run.out).exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [
+        (Loss(l1=1.0, perceptual=1.0, feature_weights="/nowhere.safetensors"), FileNotFoundError),
+        (Loss(l1=1.0, perceptual=1.0, features="rock", feature_weights="/nowhere.safetensors"), FileNotFoundError),
+    ],
+)
+def test_weights_that_are_not_there_are_missed_before_the_first_stage(
+    loss: Loss, error: type[Exception], gan_run: Run
+) -> None:
+    with pytest.raises(error, match="nowhere"):
+        train(replace(gan_run, loss=loss))
+    assert not Path(gan_run.out).exists()
+
+
+def test_a_run_that_goes_on_must_start_where_it_started(gan_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_after(gan_run, 10, monkeypatch)
+    with pytest.raises(ConfigError, match="start must be"):
+        train(replace(gan_run, start="other.safetensors", resume="latest"))
+
+
+def test_the_first_stage_is_chosen_by_the_metric_of_the_run(gan_run: Run) -> None:
+    plain = first_run(gan_run, Path("out"))
+    assert (plain.recipe, plain.loss, plain.gan, plain.validation.metric) == ("supervised", Loss(l1=1.0), Gan(), "psnr")
+    by_ssim = replace(gan_run, validation=Validation(metric="ssim", patience=3, min_delta=0.002))
+    assert first_run(by_ssim, Path("out")).validation == by_ssim.validation
+
+
+def test_features_of_rock_are_learnt_once_and_are_the_runs_own(gan_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coresr_train.eyes.STEPS", 3)
+    run = replace(gan_run, loss=Loss(l1=1.0, perceptual=0.1, features="rock"))
+    whole = train(replace(run, out=str(Path(run.out).with_name("whole"))))
+    digest_of = load(whole / "best.safetensors").provenance["features"]
+    assert digest_of == sha256(whole / "rock.safetensors")
+    stopped_after(run, 10, monkeypatch)  # of the first stage
+    monkeypatch.setattr("coresr_train.eyes.STEPS", 3)
+    stopped_after(replace(run, resume="latest"), 5, monkeypatch)
+    monkeypatch.setattr("coresr_train.eyes.learn", None)
+    out = train(replace(run, resume="latest"))
+    assert digest(out) == digest(whole)
+    (out / "rock.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="features of rock must lie in"):
+        train(replace(run, resume="latest"))
 
 
 def test_cyclegan_has_no_pairs_to_compare(cycle_run: Run) -> None:

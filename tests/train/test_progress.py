@@ -68,3 +68,28 @@ def test_a_window_that_was_interrupted_is_logged_as_if_it_had_not_been(tmp_path:
     assert logged[0] == logged[1]
     assert logged[0]["sr/l1/share"] + logged[0]["sr/tv/share"] == pytest.approx(1)
     assert logged[0]["sr/l1/share"] == pytest.approx(5.5 / (5.5 + sum(1 / n for n in range(1, 11))), rel=1e-5)
+
+
+def test_a_phase_that_comes_seldom_is_no_spike_of_the_others(tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    run = replace(quick_x2(), budget_seconds=None, steps=200, out=str(tmp_path))
+    progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
+    for number in range(1, 201):
+        terms = {"g/l1": torch.tensor(0.01 + 1e-4 * (number % 3))}
+        if number % 5 == 0:
+            terms["d/adversarial"] = torch.tensor(0.69 if number < 150 else 50.0)
+        progress.step(Step(number=number, learning_rate=0.1, terms=terms, watched={}), last=False)
+    found = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert {(row["kind"], row["phase"]) for row in found} == {("spike", "d")}
+    assert found[0]["step"] == 150
+
+
+def test_a_critic_that_has_won_is_named_in_the_events(tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    run = replace(quick_x2(), budget_seconds=None, steps=200, out=str(tmp_path))
+    progress = Progress(run, Length(run, 1.0, accelerator), Trackers(run, {}, accelerator), accelerator)
+    for number in range(1, 201):
+        terms, watched = {"d/adversarial": torch.tensor(0.1)}, {"d/accuracy": torch.tensor(1.0)}
+        progress.step(Step(number=number, learning_rate=0.1, terms=terms, watched=watched), last=False)
+    (row,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert (row["kind"], row["step"], row["critic"]) == ("collapse", 100, "d")

@@ -104,6 +104,14 @@ def test_a_head_start_moves_the_critic_alone() -> None:
     assert not same(weights(recipe.nets["discriminator"]), weights(critic()))
 
 
+def test_a_head_start_is_of_the_critics_own_steps_whatever_its_pace() -> None:
+    steps = run(game(head_start=3, every=4), 9)
+    assert [step.number for step in steps if "d/adversarial" in step.terms] == [1, 2, 3, 4, 8]
+    assert [step.number for step in steps if "g/adversarial" in step.terms] == [4, 5, 6, 7, 8, 9]
+    with pytest.raises(ValueError, match="after or head_start must be 0, got 2 and 3"):
+        game(after=2, head_start=3)
+
+
 def test_the_critic_learns_at_its_own_rate() -> None:
     slow, fast = game(rate=0.0), game(rate=1.0)
     run(slow, 1)

@@ -85,14 +85,15 @@ def esrgan_x2() -> Run:
 
     `accelerate launch -m coresr_train esrgan_x2 --data.store STORE`; ten minutes on 2 cores with bf16 instructions.
     Sharper than any network trained for PSNR, and a decibel or more worse: it invents what HR may not have. See the
-    flags at its end, and take less of it with `python -m coresr_models interpolate`. Features of rock, learnt from the
-    training slices, stand in for VGG19's: `--loss.features vgg19_esrgan` where its weights can be had.
+    flags at its end, and take less of it with `python -m coresr_models interpolate`. EfficientNet-Lite0 stands in for
+    VGG19 (`--loss.features vgg19_esrgan --loss.perceptual 1` where its weights can be had) and needs
+    coresr-train[perceptual]; without, `--loss.features rock --loss.perceptual 0.25`, by which it gets half as far.
     """
     return Run(
         recipe="gan",
         model=complete(ModelSpec(name="rrdbnet", arguments={**SMALL["rrdbnet"], "scale": 2})),
         data=Data(patch=96, batch=16),
-        loss=Loss(l1=1e-2, perceptual=0.25, features="rock"),
+        loss=Loss(l1=1e-2, perceptual=1e-3, features="efficientnet_lite0"),
         optim=Optim(learning_rate=5e-4, weight_decay=0.0, beta2=0.99, epsilon=1e-6),
         validation=Validation(every_epochs=10, metric="last"),
         budget_seconds=600.0,
