@@ -152,16 +152,12 @@ def realesrgan_x4() -> Run:
     `accelerate launch -m coresr_train realesrgan_x4 --data.store STORE`; days on a GPU. Wang et al. 2021 (arXiv
     2107.10833), who sharpen HR for L1 and features: that moves grey levels, and with them porosity.
     """
-    run, critic = esrgan_paper_x4(), {"width": 64}
+    run, critic = esrgan_paper_x4(), ModelSpec(name="unet_sn", arguments={"width": 64})
     return replace(
         run,
         data=Data(patch=256, batch=48, workers=8),
         loss=Loss(l1=1.0, perceptual=1.0, features="vgg19_realesrgan"),
-        gan=Gan(
-            objective="vanilla",
-            weight=0.1,
-            critic=complete(ModelSpec(name="unet_sn", arguments=dict(critic)), CRITICS),
-        ),
+        gan=Gan(objective="vanilla", weight=0.1, critic=complete(critic, CRITICS)),
         optim=replace(run.optim, schedule="constant"),
     )
 
