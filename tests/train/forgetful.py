@@ -67,7 +67,7 @@ def noisy(generator: nn.Module, _terms: object) -> Recipe:
 
 
 def with_noise() -> Any:
-    return mock.patch("coresr_train.run.supervised", noisy)
+    return mock.patch("coresr_train.assembly.supervised", noisy)
 
 
 @contextmanager
