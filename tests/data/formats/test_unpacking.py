@@ -65,10 +65,7 @@ def stored(path: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_a_chunk_of_the_right_size_is_read_and_one_that_inflates_is_refused(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unpacking, "MOST_CHUNK", 0)  # or small deflated chunks would not be looked at
+def test_a_chunk_of_the_right_size_is_read_and_one_that_inflates_is_refused(tmp_path: Path, name: str) -> None:
     path = stored(tmp_path / "a.zarr", name)
     np.testing.assert_array_equal(open_zarr(path)[1], LEVELS[1])
     np.testing.assert_array_equal(open_zarr(path).region(1, slice(3, 9), slice(5, 60)), LEVELS[1, 3:9, 5:60])
@@ -107,6 +104,44 @@ def test_a_frame_that_does_not_say_its_size_is_bounded_by_its_blocks(tmp_path: P
     (path / "0.0.0").write_bytes(b"\x53\x2a\x4d\x18\x05\0\0\0dummy" + zstd_blocks(2**22, block=block))
     with pytest.raises(ValueError, match=r"must decode to 4096 bytes a chunk, got more in 0\.0\.0"):
         open_zarr(path)[0]
+
+
+@pytest.mark.parametrize("first", [zstd(bytes(64)), zstd(b""), zstd_blocks(64)])
+def test_frames_behind_the_first_are_counted_too(tmp_path: Path, first: bytes) -> None:
+    path = stored(tmp_path / "a.zarr", "zstd")
+    for bomb in (zstd(BOMB), zstd_blocks(2**22)):
+        (path / "0.0.0").write_bytes(first + bomb)
+        with pytest.raises(ValueError, match=r"must decode to 4096 bytes a chunk, got more in 0\.0\.0"):
+            open_zarr(path)[0]
+
+
+def test_a_shard_that_says_its_chunks_lie_beyond_it_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zarr"
+    how = {"shape": LEVELS.shape, "chunks": (1, 32, 32), "shards": (2, 64, 64), "dtype": "uint8"}
+    zarr.create_array(path, **how, compressors=zarr.codecs.GzipCodec())[:] = LEVELS
+    shard = path / "c/0/0/0"
+    data = bytearray(shard.read_bytes())
+    data[-(16 * 8 + 4) + 8 : -(16 * 8 + 4) + 16] = (2**62).to_bytes(8, "little")
+    shard.write_bytes(data)
+    with pytest.raises(ValueError, match=r"must have its chunks within its shards of \d+ bytes, got one at 0 of"):
+        open_zarr(path)[0]
+
+
+def test_shards_of_shards_are_refused() -> None:
+    inner = {"name": "sharding_indexed", "configuration": {}}
+    outer = {"index_codecs": [{"name": "bytes"}, {"name": "crc32c"}], "codecs": [inner]}
+    with pytest.raises(RefusedError, match="have shards of chunks, got shards of shards"):
+        unpacking.chunk_codecs({"codecs": [{"name": "sharding_indexed", "configuration": outer}]}, (1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "deltas", [[{"dtype": "<f8", "astype": "u1"}], [{"dtype": "u1", "astype": "u1"}, {"dtype": "u1", "astype": "u1"}]]
+)
+def test_filters_that_multiply_bytes_are_refused(tmp_path: Path, deltas: list[dict[str, str]]) -> None:
+    codecs = [{"name": "delta", "configuration": one} for one in deltas]
+    with pytest.raises(RefusedError, match="be filtered by one delta of one type"):
+        unpacking.inspector(tmp_path, codecs, 4096, 0)
+    unpacking.inspector(tmp_path, [{"name": "delta", "configuration": {"dtype": "u1"}}], 4096, 0)
 
 
 def test_chunks_inside_of_shards_are_held_against_their_own_size(tmp_path: Path) -> None:

@@ -224,3 +224,10 @@ def test_the_word_bicubic_scores_the_baseline_alone(tmp_path: Path) -> None:
     words = folders(tmp_path)
     main(["score", "bicubic", *words[2:]])
     assert [row["model"] for row in json.loads((tmp_path / "out" / "summary.json").read_text())["rows"]] == ["bicubic"]
+
+
+def test_a_folder_called_bicubic_is_not_left_out_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bicubic").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the folder bicubic must be named as another"):
+        main(["score", "bicubic", "--hr", "hr", "--lr", "lr", "--out", "out"])

@@ -124,3 +124,17 @@ def test_wrong_detail_says_of_how_many_slices_it_is(tmp_path: Path) -> None:
 def test_options_of_folders_are_refused(tmp_path: Path, flag: list[str]) -> None:
     with pytest.raises(UsageError, match=f"^{flag[0]} must be left out where a store is scored"):
         main(["score", "bicubic", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *flag])
+
+
+def test_images_that_are_projected_back_say_so_and_bicubic_is_one_of_them(tmp_path: Path) -> None:
+    store = stored(tmp_path, {f"{z}.png": rock(z) for z in range(3)}, accept_similar=True)
+    found, page = summed_up(store, "--back-project")
+    assert found["protocol"]["back_project"] is True
+    assert found["rows"][0]["lr_psnr"] > 100
+    assert "the nearest to what its model made that gives its LR back" in page
+
+
+def test_lr_of_an_operator_that_nobody_will_know_is_not_projected_back(tmp_path: Path) -> None:
+    store = stored(tmp_path, {f"{z}.png": rock(z) for z in range(3)}, degradation="blur", accept_similar=True)
+    with pytest.raises(UsageError, match="--back-project must have a store of bicubic LR, got blur"):
+        main(["score", "bicubic", "--data", str(store), "--out", str(tmp_path / "out"), "--back-project"])

@@ -28,8 +28,11 @@ TWICE = 10 * math.log10(2)
 
 
 def drifts(drift: float, bicubic_drift: float) -> bool:
-    """Whether mean grey moved from HR's by more than `DRIFT` beyond what bicubic's did, either way; NaN did."""
-    return not abs(drift) <= abs(bicubic_drift) + DRIFT  # this way round for NaN
+    """Whether mean grey is off HR's by more than `DRIFT`, and by as much off bicubic's drift; NaN is.
+
+    What a scan itself is off by is not the model's, but a model that goes to the other side of HR has moved it.
+    """
+    return not (abs(drift) <= DRIFT or abs(drift - bicubic_drift) <= DRIFT)  # this way round for NaN
 
 
 def contradicts(lr_psnr: float, bicubic_lr_psnr: float) -> bool:
@@ -53,7 +56,7 @@ def flags(
     """What of an image is outside the bounds, one sentence each.
 
     `drift` is the mean of SR less that of the `reference` in grey of [0, 1], `bicubic_drift` bicubic's: a scan may be
-    brighter than its HR, and only what goes beyond that is the model's. `lr_psnr` is in dB (`consistency.lr_psnr`),
+    brighter than its HR, which is not the model's doing. `lr_psnr` is in dB (`consistency.lr_psnr`),
     None where it is not known how LR was made.
 
     >>> flags(drift=0.0, bicubic_drift=0.0, lr_psnr=55.0, bicubic_lr_psnr=41.0)

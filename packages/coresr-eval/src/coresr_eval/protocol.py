@@ -28,9 +28,9 @@ class Protocol:
     """How LR was made from HR, as the store says."""
     grey: str
     """Dtype and window of the grey levels, which decide what a dB means."""
-    self_ensemble: bool = False
     back_project: bool = False
-    """Whether every model's image but bicubic's is replaced by the nearest that gives its LR back."""
+    """Whether every image, bicubic's too, is replaced by the nearest that gives its LR back."""
+    self_ensemble: bool = False
     """Whether each image is the mean of the network's answers to the eight flips and turns of its LR."""
     tile: int | None = None
     """Side in LR pixels of the tiles that networks were given; None where nobody chose one."""
@@ -56,6 +56,10 @@ class Protocol:
     """Whether the squares of a window are divided by its number of pixels, or by one less."""
     precision: str = "network in float32 without autocast, metrics in float64"
     pooling: str = "mean over images of each image's own score"
+
+
+LATER: Mapping[str, object] = {"back_project": False}
+"""Fields that tables of before 0.4 do not hold, and what they did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ def score(
         for name, upscale in models.items():
             with torch.inference_mode(), torch.autocast(pair.lr.device.type, enabled=False):
                 images[name] = upscale(pair.lr[None, None])[0, 0].float()
-            if protocol.back_project and name != "bicubic":
+            if protocol.back_project:
                 images[name] = _projected(images[name], pair)
         yield Scored(
             pair=pair,
@@ -188,7 +192,7 @@ def differences(one: Protocol | Mapping[str, object], other: Protocol | Mapping[
     >>> differences({"shave": 2, "scale": 2}, {"shave": 4, "scale": 2, "tile": 64})
     ('shave (2 and 4)', 'tile (not said and 64)')
     """
-    ours, theirs = (asdict(each) if isinstance(each, Protocol) else each for each in (one, other))
+    ours, theirs = (asdict(each) if isinstance(each, Protocol) else {**LATER, **each} for each in (one, other))
     fields = [
         name for name in {**ours, **theirs} if name not in ours or name not in theirs or ours[name] != theirs[name]
     ]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from coresr_data.formats.pieces import BLOCK, MOST_CHUNK, RefusedError
+from coresr_data.formats.pieces import BLOCK, RefusedError
 
 COMPRESSORS = ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd")
 BEHIND = ("crc32c", "fletcher32")
@@ -22,7 +22,7 @@ BEHIND = ("crc32c", "fletcher32")
 SLACK = 64
 """Bytes of checksums."""
 INFLATES = 1032
-"""Bytes that a byte of zlib can become at most; a chunk that cannot become more than any chunk may is not looked at."""
+"""Bytes that a byte of zlib can become at most; a chunk that cannot become more than its own is not looked at."""
 ZSTD_BLOCK = 2**17
 ZSTD_FRAME, ZSTD_SKIPPED = 0xFD2FB528, 0x184D2A50
 
@@ -36,6 +36,9 @@ def inspector(
     file holds with an index of them at its end, 0 where it is one. RefusedError for codecs whose sizes are not known.
     """
     names = [codec["name"] for codec in codecs]
+    deltas = [codec["configuration"] for codec in codecs if codec["name"] == "delta"]
+    if len(deltas) > 1 or any(one.get("astype", one.get("dtype")) != one.get("dtype") for one in deltas):
+        raise RefusedError("be filtered by one delta of one type, got others; save it without filters")
     packing = [at for at, name in enumerate(names) if name in COMPRESSORS]
     if len(packing) > 1 or (packing and set(names[packing[0] + 1 :]).difference(BEHIND)):
         raise RefusedError(f"be packed once and last, got {', '.join(names)}; save it with zstd or blosc")
@@ -63,8 +66,11 @@ def _indexed(file: BinaryIO, inner: int, size: int) -> Iterator[tuple[int, int]]
     table = file.read(16 * inner)
     for at in range(0, len(table) - 15, 16):
         start, length = (int.from_bytes(table[at + part : at + part + 8], "little") for part in (0, 8))
-        if start != 2**64 - 1:  # which is said of a chunk that is absent
-            yield start, length
+        if start == 2**64 - 1:  # which is said of a chunk that is absent
+            continue
+        if start + length > size:
+            raise RefusedError(f"have its chunks within its shards of {size} bytes, got one at {start} of {length}")
+        yield start, length
 
 
 def _decoded(codec: Mapping[str, Any], file: BinaryIO, start: int, length: int, most: int) -> int:
@@ -77,31 +83,33 @@ def _decoded(codec: Mapping[str, Any], file: BinaryIO, start: int, length: int, 
             return int.from_bytes(file.read(4), "little")
         case "zstd":
             return _zstd(file, start + length, most)
-        case "zlib" | "gzip" if INFLATES * length <= MOST_CHUNK:
+        case "zlib" | "gzip" if INFLATES * length <= most:
             return 0
     return _streamed(codec, io.BytesIO(file.read(length)), most)
 
 
 def _zstd(file: BinaryIO, stop: int, most: int) -> int:
-    """What a frame says of itself; where it says nothing, the most that its blocks and those behind it can become."""
-    total, first = 0, True
+    """What its frames say of themselves; of those that say nothing, the most that their blocks can become."""
+    total = known = 0
     while file.tell() < stop:
         magic = int.from_bytes(file.read(4), "little")
         if magic & ~0xF == ZSTD_SKIPPED:
             file.seek(int.from_bytes(file.read(4), "little"), io.SEEK_CUR)
             continue
         if magic != ZSTD_FRAME:
-            return total  # what follows is no Zstandard, for the codec to refuse
+            break  # what follows is no Zstandard, for the codec to refuse
         about = file.read(1)[0]
         single, flag = bool(about & 0x20), about >> 6
         file.seek((not single) + (0, 1, 2, 4)[about & 3], io.SEEK_CUR)
         said = file.read((int(single), 2, 4, 8)[flag])
-        if said and first:
-            return int.from_bytes(said, "little") + 256 * (flag == 1)
-        total, first = total + _blocks(file, checksum=bool(about & 4)), False
-        if total > 2 * most + BLOCK:  # writers may end blocks early
-            return total
-    return min(total, most)
+        blocks = _blocks(file, checksum=bool(about & 4))
+        if said:
+            known += int.from_bytes(said, "little") + 256 * (flag == 1)
+        else:
+            total += blocks
+        if known > most or total > 2 * most + BLOCK:  # writers may end blocks early
+            return known + total
+    return known + min(total, most)
 
 
 def _blocks(file: BinaryIO, *, checksum: bool) -> int:
@@ -159,6 +167,8 @@ def chunk_codecs(metadata: Mapping[str, Any], shape: Sequence[int]) -> tuple[lis
         if len(codecs) > 1 or index != ["bytes", "crc32c"] or about.get("index_location", "end") != "end":
             raise RefusedError("have shards with a plain index at their end, got others; save it without shards")
         codecs = [_codec(one) for one in about.get("codecs", ())]
+        if any(codec["name"] == "sharding_indexed" for codec in codecs):
+            raise RefusedError("have shards of chunks, got shards of shards; save it with one level of them")
         whole = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         inner = math.prod(outer // part for outer, part in zip(whole, shape, strict=True))
     return codecs, inner

@@ -37,7 +37,7 @@ KEPT_SLAB = 2**26
 METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 CODECS = {
     *("blosc", "bytes", "bz2", "crc32c", "gzip", "lz4", "lzma", "shuffle", "sharding_indexed", "transpose", "zlib"),
-    *("zstd", "adler32", "crc32", "delta", "fletcher32", "packbits"),
+    *("zstd", "adler32", "crc32", "delta", "fletcher32"),
 }
 """Those that pack numbers; `numcodecs.` may stand before. Among the others is pickle."""
 

@@ -58,6 +58,8 @@ def scale_of(hr: NDArray[Any], lr: NDArray[Any], name: str) -> int:
 
 def score_folders(options: Namespace) -> None:
     """Score the folders of SR images that the options name against HR, beside bicubic of LR."""
+    if "bicubic" in options.models and Path("bicubic").is_dir():
+        raise UsageError("the folder bicubic must be named as another, got the word for our own; write NAME=bicubic/")
     sr = {name: Folder(Path(place)) for name, place in told_apart(options.models).items()}
     images = Images(sr, Folder(options.hr), Folder(options.lr), window=options.window)
     plain = Protocol(scale=images.scale, shave=images.scale, degradation="LR as given", grey=images.grey)

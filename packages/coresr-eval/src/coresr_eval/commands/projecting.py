@@ -23,6 +23,8 @@ def assumed(model: Model) -> Operators:
 
     Of the model `bicubic` it is a definition.
     """
+    if model.scale == 1:
+        raise UsageError("--back-project must have a model that enlarges, got one of scale 1; leave it away")
     said = {"bicubic"} if model.checkpoint is None else degradations(model.checkpoint.provenance)
     if others := said.difference(BICUBIC):
         got = ", ".join(sorted(one or "a file that says of none" for one in others))

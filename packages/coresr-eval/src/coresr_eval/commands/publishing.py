@@ -44,8 +44,9 @@ def publish(
 
     `rocks` are by core. `identity` is that of the data, where they have one: tables of others may not be compared.
     """
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out must be a folder, got {out}, which is a file; name another")
+    nearest = next(one for one in (out.absolute(), *out.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise FileExistsError(f"--out must be a folder, got {nearest}, which is a file; name another")
     scores, crops, analysis = _looked_at(scored, names, number, grounds)
     comparison = compared(scores)
     result = summary(asdict(protocol), scores, rocks=rocks) | told(analysis)

@@ -9,14 +9,20 @@ from torch import Tensor
 
 from coresr_data import Separable, Store, open_store, to_unit, whole_slices
 from coresr_data.store import Core
+from coresr_eval.cli import UsageError
 from coresr_eval.commands.loading import TILE, Model, find_model
 from coresr_eval.commands.naming import rocks_of, told_apart
+from coresr_eval.commands.projecting import BICUBIC
 from coresr_eval.commands.publishing import publish, spread, titled
 from coresr_eval.conventions import under
 from coresr_eval.grounds import SLICES, Ground, ground_or_why
 from coresr_eval.protocol import Pair, Protocol, scorable, score
 from coresr_models import Checkpoint
 
+PROJECTED = (
+    "Every image here, bicubic's too, is the nearest to what its model made that gives its LR back. LR consistency "
+    "says nothing then, and the rounding of LR is in the images."
+)
 SEEN = {
     "train": "These slices are the ones it was trained on: the scores say nothing about others.",
     "valid": "Its weights were chosen on these slices: the scores flatter it a little.",
@@ -29,6 +35,11 @@ def score_store(options: Namespace) -> None:
     store, split = open_store(options.data), options.split or "test"
     models = _models(places, store.manifest.scales, options)
     store = store.at(models["bicubic"].scale)
+    if options.back_project and store.manifest.degradation not in BICUBIC:
+        raise UsageError(
+            f"--back-project must have a store of bicubic LR, got {store.manifest.degradation}; leave it away: "
+            "nobody would know the operator of another scan"
+        )
     protocol = _protocol(store, options)
     rows = store.rows(split)
     seen = [row for row in rows if scorable(_mask(store, *row), protocol)]
@@ -44,7 +55,7 @@ def score_store(options: Namespace) -> None:
         protocol=protocol,
         grounds=grounds,
         title=f"{titled(list(places))} on {split} of {options.data.resolve().name}",
-        notes=[*_notes(models, store, split), *_left_out(len(rows) - len(seen), len(rows)), *untold],
+        notes=[*_notes(models, store, split, protocol), *_left_out(len(rows) - len(seen), len(rows)), *untold],
         rocks=rocks,
         identity=store.sha256,
     )
@@ -121,9 +132,10 @@ def _grounds(store: Store, rows: Sequence[tuple[Core, int]], pore: float | None)
     return found, untold
 
 
-def _notes(models: Mapping[str, Model], store: Store, split: str) -> list[str]:
+def _notes(models: Mapping[str, Model], store: Store, split: str, protocol: Protocol) -> list[str]:
     """What a reader must know to believe the page."""
-    notes = [_origin(name, model.checkpoint, store, split) for name, model in models.items() if model.checkpoint]
+    notes = [PROJECTED] if protocol.back_project else []
+    notes += [_origin(name, model.checkpoint, store, split) for name, model in models.items() if model.checkpoint]
     notes.append(f"{_divided(store)} This is its {split} part.")
     notes.append(f"The store's identity (sha256 of its manifest, sources included) is {store.sha256}.")
     return notes

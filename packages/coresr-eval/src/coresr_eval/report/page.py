@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def write_page(
         "scores.html",
         title=title,
         summary=summary,
-        best=max(rows[1:], key=lambda row: float(row["psnr"]), default=None),
+        best=max(rows[1:], key=_rank, default=None),
         guards=guard(rows),
         rated={} if comparison is None else {row.model: row for row in comparison.rows},
         comparison=comparison,
@@ -113,3 +114,9 @@ def render(template: str, *, templates: Path | None = None, **values: object) ->
 def _digest(text: str) -> str:
     """For the policy of the page, as browsers take it of what stands between the tags of the script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """By which a model is the best of several: its PSNR, its gain where that is infinite, its SSIM."""
+    gain = row["gain_db"]
+    return float(row["psnr"]), -math.inf if gain is None else float(gain), float(row["ssim"])
