@@ -37,7 +37,7 @@ def test_summary_holds_means_and_the_gain_of_each_image_over_bicubic_of_the_same
     assert list(found["per_core"]) == ["b", "a"]
 
 
-def test_summary_holds_the_means_of_error_consistency_and_drift_and_the_worst_drift(score: Make) -> None:
+def test_summary_holds_the_means_of_error_consistency_and_drift_and_the_worst_of_both(score: Make) -> None:
     first = score("bicubic", 30.0, mae=0.01, lr_psnr=50.0, drift=0.002)
     found = summary({}, [first, score("bicubic", 30.0, number=1, mae=0.03, lr_psnr=40.0, drift=-0.004)])["rows"][0]
     assert found == {
@@ -49,10 +49,11 @@ def test_summary_holds_the_means_of_error_consistency_and_drift_and_the_worst_dr
         "lr_psnr": 45.0,
         "drift": pytest.approx(-0.001),
         "worst_drift": -0.004,
+        "worst_lr_psnr": 40.0,
     }
     bare = Score(model="bicubic", core="a", slice=1, psnr=30.0, ssim=0.5)
     found = summary({}, [first, bare])["rows"][0]
-    assert [found[name] for name in ("mae", "lr_psnr", "drift", "worst_drift")] == [None] * 4
+    assert [found[name] for name in ("mae", "lr_psnr", "drift", "worst_drift", "worst_lr_psnr")] == [None] * 5
 
 
 def test_the_rows_come_per_rock_where_the_rocks_are_known(score: Make) -> None:
@@ -126,6 +127,16 @@ def test_a_model_that_contradicts_lr_more_than_bicubic_does_is_flagged(score: Ma
     assert guards(score, base=60.0, lr_psnr=47.9)
     assert guards(score, base=math.inf, lr_psnr=47.9)
     assert not guards(score, base=30.0, lr_psnr=30.0)
+
+
+def test_one_image_that_contradicts_lr_does_not_hide_among_others(score: Make) -> None:
+    plain = [score("bicubic", 30.0, number=i, lr_psnr=41.0, drift=0.0) for i in range(4)]
+    for found in ((64.0, 64.0, 64.0, 22.0), (math.inf, 64.0, 64.0, 20.0)):
+        net = [score("net", 31.0, number=i, lr_psnr=one, drift=0.0) for i, one in enumerate(found)]
+        (sentence,) = guard(summary({}, [*plain, *net])["rows"])
+        assert f"on its worst image: degraded again as LR was made, it matches LR with {found[3]:.1f} dB" in sentence
+    fine = [score("net", 31.0, number=i, lr_psnr=50.0, drift=0.0) for i in range(4)]
+    assert not guard(summary({}, [*plain, *fine])["rows"])
 
 
 def test_what_was_not_taken_is_not_flagged(score: Make) -> None:

@@ -16,9 +16,10 @@ def summary(
     """What `summary.json` holds: the protocol, a row per model over all images, and the same rows per core.
 
     `psnr`, `lr_psnr` and `gain_db` are in dB, `mae` and `drift` in grey of [0, 1]; each is a mean over images, and
-    `worst_drift` the drift farthest from 0. The gain is PSNR minus bicubic's PSNR of the same image: 0 where both are
-    infinite, None where infinite gains and losses meet. What was not taken of each image is None. Bicubic's row comes
-    first. With `rocks`, the kind of rock of each core, the rows come `per_rock` too, in their order.
+    `worst_drift` the drift farthest from 0, `worst_lr_psnr` the lowest LR-PSNR. The gain is PSNR minus bicubic's PSNR
+    of the same image: 0 where both are infinite, None where infinite gains and losses meet. What was not taken of each
+    image is None. Bicubic's row comes first. With `rocks`, the kind of rock of each core, the rows come `per_rock` too,
+    in their order.
     ValueError without scores, for an image without bicubic, for a score given twice, for a core without its rock.
     """
     if not scores:
@@ -63,28 +64,32 @@ def _means(scores: Sequence[Score]) -> dict[str, object]:
         values = [getattr(score, name) for score in scores]
         means[name] = None if any(value is None or math.isnan(value) for value in values) else fmean(values)
     worst = None if means["drift"] is None else max((score.drift for score in scores), key=abs)
-    return {**means, "worst_drift": worst}
+    least = None if means["lr_psnr"] is None else min(score.lr_psnr for score in scores if score.lr_psnr is not None)
+    return {**means, "worst_drift": worst, "worst_lr_psnr": least}
 
 
 def guard(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What PSNR does not show and a petrophysicist must know, one sentence each; `rows` as `summary` gives them.
 
-    The bounds and their reasons are those of `guards`; drift is that of the worst image.
+    The bounds and their reasons are those of `guards`. Drift is that of the worst image, and so is LR-PSNR where the
+    mean is within its bound: one invented rock must not hide among others.
     """
     sentences = []
     base = rows[0]
     for row in rows:
-        model, drift, consistent = row["model"], row["worst_drift"], row["lr_psnr"]
+        model, drift = row["model"], row["worst_drift"]
         if drift is not None and abs(drift) > DRIFT:  # whoever moved it, a scan too
             levels = in_levels(drift, 1, signed=True)
             sentences.append(
                 f"{model} shifts the mean grey level, by {levels} of 255 on its worst image: a threshold fixed on "
                 "HR parts other pixels in SR, so hold its porosity against HR's with care."
             )
-        if None not in (consistent, base["lr_psnr"]) and contradicts(consistent, base["lr_psnr"]):
-            sentences.append(
-                f"{model} contradicts its input: degraded again as LR was made, it matches LR with "
-                f"{decimals(consistent, 1)} dB, bicubic with {decimals(base['lr_psnr'], 1)} dB. It has invented or "
-                "moved structures, or removed noise that LR holds."
-            )
+        for name, where in (("lr_psnr", ""), ("worst_lr_psnr", " on its worst image")):
+            if None not in (row[name], base[name]) and contradicts(row[name], base[name]):
+                sentences.append(
+                    f"{model} contradicts its input{where}: degraded again as LR was made, it matches LR with "
+                    f"{decimals(row[name], 1)} dB, bicubic with {decimals(base[name], 1)} dB{where and ' on its own'}. "
+                    "It has invented or moved structures, or removed noise that LR holds."
+                )
+                break
     return sentences
