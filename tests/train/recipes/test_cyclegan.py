@@ -491,6 +491,14 @@ def test_the_critics_are_watched() -> None:
     assert not any(value.requires_grad for value in found.values())
 
 
+def test_a_critic_that_tells_all_rightly_is_right_and_one_that_swaps_them_is_not() -> None:
+    watch = phases(recipe())["d"].watch
+    assert watch is not None
+    high, low = torch.tensor([2.0, 3.0]), torch.tensor([-1.0, 0.0])
+    found = watch({"real_hr": high, "fake_hr": low, "real_lr": low, "fake_lr": high})
+    assert (float(found["accuracy_hr"]), float(found["accuracy_lr"])) == (1.0, 0.0)
+
+
 def taking_part(n: int, **when: Any) -> Iterator[str]:
     one = recipe(**when)
     for number, step in enumerate(steps(one, batches(n))):

@@ -195,3 +195,11 @@ def test_the_average_follows_the_generator_and_is_not_it() -> None:
 def test_a_game_without_fidelity_is_refused() -> None:
     with pytest.raises(ValueError, match="terms must be one or more"):
         gan(generator(), critic(), {}, objective=OBJECTIVES["vanilla"], weight=1.0)
+
+
+def test_a_critic_that_tells_all_rightly_is_right_and_one_that_swaps_them_is_not() -> None:
+    watch = game().phases[-1].watch
+    assert watch is not None
+    high, low = torch.tensor([2.0, 3.0]), torch.tensor([-1.0, -2.0])
+    assert float(watch({"real": high, "fake": low})["accuracy"]) == 1.0
+    assert float(watch({"real": low, "fake": high})["accuracy"]) == 0.0
