@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -17,6 +18,7 @@ from unittest import mock
 
 import torch
 import torch._dynamo  # every optimizer imports it: three seconds that the children shall not spend
+from tqdm import tqdm
 
 from coresr_train.run import train
 from coresr_train.settings import Run
@@ -87,6 +89,7 @@ def child(
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[core % len(cores)]})
         torch.set_num_threads(1)
+        tqdm.set_lock(threading.RLock())  # its own is one for all forks, and one that is killed may hold it for ever
         warnings.simplefilter("ignore")
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
